@@ -1,0 +1,109 @@
+//! The command line: arguments become a validated recipe, a run, and an exit code.
+
+mod compare;
+mod devices;
+mod evaluate;
+mod reproduce;
+mod samples;
+mod train;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use burn::tensor::Device;
+use clap::{Args, Parser, Subcommand};
+
+use crate::device::{self, DeviceInfo, Request};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Trains image classifiers on any GPU there is, and keeps what happened.
+///
+/// Without a command it trains the default preset on MNIST. Exit codes: 0 fine, 1 failed, 2 wrong usage,
+/// 130 and 143 interrupted.
+#[derive(Parser)]
+#[command(name = "tinderbox", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a network and keep the run
+    Train(Box<train::TrainArgs>),
+    /// Repeat the reference exercise and write one report
+    Reproduce(reproduce::ReproduceArgs),
+    /// Put runs side by side: a table and charts over all of them
+    Compare(compare::CompareArgs),
+    /// Measure a run's weights on its test set
+    Evaluate(evaluate::EvaluateArgs),
+    /// Ask a run about images
+    Predict(evaluate::PredictArgs),
+    /// Show random images of a data set with their labels
+    Samples(samples::SamplesArgs),
+    /// List the adapters and mark the one a bare run takes
+    Devices(devices::DevicesArgs),
+}
+
+/// Where to compute; shared by all commands that do.
+#[derive(Args, Clone)]
+struct DeviceArgs {
+    /// cpu, gpu, an index of `tinderbox devices`, or part of a name [default: the best hardware GPU, else the CPU]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+}
+
+impl DeviceArgs {
+    /// Finds and starts the device.
+    fn open(&self) -> Result<(Device, DeviceInfo)> {
+        let request = self.device.as_deref().map(Request::from).unwrap_or_default();
+        let mut candidates = device::list(&request);
+        let chosen = candidates.swap_remove(device::choose(&candidates, &request)?);
+        let info = chosen.info.clone();
+        Ok((chosen.open()?, info))
+    }
+}
+
+/// Where data sets are; shared by all commands that read one.
+#[derive(Args, Clone)]
+struct DataArgs {
+    /// Folder with the data set's files [default: $TINDERBOX_DATA, else data/mnist; downloaded if not there]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+/// Parses the arguments, runs, and reports a failure on standard error.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print(); // a closed pipe is no reason to fail
+            return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2));
+        }
+    };
+    let command = cli.command.unwrap_or_else(|| Command::Train(Box::default()));
+    let result = match command {
+        Command::Train(args) => train::run(*args),
+        Command::Reproduce(args) => reproduce::run(args),
+        Command::Compare(args) => compare::run(args),
+        Command::Evaluate(args) => evaluate::run(args),
+        Command::Predict(args) => evaluate::predict(args),
+        Command::Samples(args) => samples::run(args),
+        Command::Devices(args) => devices::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::from(e.exit_code())
+        }
+    }
+}
+
+/// Prints a value as JSON.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|e| Error::new(ErrorKind::InvalidData, format!("cannot be written as JSON: {e}")))?;
+    crate::say!("{text}");
+    Ok(())
+}

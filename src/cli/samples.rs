@@ -1,0 +1,53 @@
+//! `tinderbox samples`
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+
+use super::DataArgs;
+use crate::dataset::{self, DataSource};
+use crate::error::Result;
+use crate::report::plots::encode_png;
+use crate::run_dir::write_atomically;
+use crate::{samples, window};
+
+/// Show a grid of random images of a data set with their labels.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  tinderbox samples mnist-sample\n  tinderbox samples mnist --seed 1 --png digits.png"
+)]
+pub struct SamplesArgs {
+    /// mnist, mnist-sample or idx:DIR
+    dataset: String,
+    /// Write a PNG file instead of opening a window
+    #[arg(long, value_name = "FILE")]
+    png: Option<PathBuf>,
+    /// Picks the images [default: the time]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Images in a row
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=40))]
+    columns: u32,
+    /// Images in a column
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=40))]
+    rows: u32,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+pub fn run(args: SamplesArgs) -> Result<()> {
+    let source: DataSource = args.dataset.parse()?;
+    let loaded = dataset::load(&source, args.data.data_dir.as_deref())?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let seed = args.seed.unwrap_or(now);
+    let picture = samples::grid(&loaded.dataset.train, &loaded.dataset.classes, args.columns, args.rows, seed)?;
+    match args.png {
+        Some(path) => {
+            write_atomically(&path, &encode_png(&picture)?)?;
+            crate::say!("wrote {} (seed {seed})", path.display());
+            Ok(())
+        }
+        None => window::show(&format!("{source} samples, seed {seed} (Esc closes)"), &picture),
+    }
+}

@@ -1,0 +1,344 @@
+//! `tinderbox train`
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+use burn::module::Module;
+use burn::tensor::Device;
+use clap::Args;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::{DataArgs, DeviceArgs};
+use crate::checkpoint::{self, Checkpoints, Saved};
+use crate::dataset::{self, DataSource, Loaded};
+use crate::device::DeviceInfo;
+use crate::error::{Error, ErrorKind, Result};
+use crate::recipe::{DEFAULT_PRESET, OptimizerConfig, PRESETS, Recipe, Schedule};
+use crate::report::artifacts::{Charts, FinalWeights};
+use crate::report::console::{Console, duration, thousands};
+use crate::report::csv::Csv;
+use crate::report::tensorboard::TensorBoard;
+use crate::run_dir::RunDir;
+use crate::train::{self, Observers, TrainState};
+
+/// Train a network and keep the run: recipe, curves, charts, checkpoints and weights.
+#[derive(Args, Default)]
+#[command(after_help = after_help())]
+pub struct TrainArgs {
+    /// A named recipe to start from; see below
+    preset: Option<String>,
+    /// linear_v0 or linear_v1
+    #[arg(long)]
+    model: Option<String>,
+    /// Batch normalization after every hidden layer
+    #[arg(long, value_name = "on|off", value_parser = parse_switch)]
+    batch_norm: Option<bool>,
+    /// mnist, mnist-sample, or idx:DIR (a folder with files named as MNIST's) [default: mnist]
+    #[arg(long)]
+    dataset: Option<String>,
+    /// mse, ce, or ce-on-probabilities
+    #[arg(long)]
+    loss: Option<String>,
+    /// sgd or adam [default: sgd]
+    #[arg(long)]
+    optimizer: Option<String>,
+    /// Momentum of sgd [default: 0]
+    #[arg(long)]
+    momentum: Option<f64>,
+    /// Learning rate [default: 0.1 for sgd, 0.001 for adam]
+    #[arg(long)]
+    lr: Option<f64>,
+    /// constant, or step:SIZE:GAMMA (times GAMMA after every SIZE epochs) [default: constant]
+    #[arg(long)]
+    schedule: Option<String>,
+    /// Passes over the train set [default: 20]
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// Images per step [default: 500]
+    #[arg(long, value_name = "SIZE")]
+    batch: Option<usize>,
+    /// Share of the train set to use, the first images of every class
+    #[arg(long)]
+    fraction: Option<f64>,
+    /// Decides initial weights and the order of images [default: 0]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Stop after this many epochs without a lower test loss
+    #[arg(long, value_name = "EPOCHS")]
+    patience: Option<usize>,
+    /// Fail (exit code 1) if the best test accuracy, in percent, stays below this
+    #[arg(long, value_name = "PERCENT")]
+    target_accuracy: Option<f64>,
+    /// Save a checkpoint every so many epochs [default: when ten seconds have passed, and at the end]
+    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u64).range(1..))]
+    save_every: Option<u64>,
+    /// The run's name [default: from the recipe]
+    #[arg(long)]
+    name: Option<String>,
+    /// Folder for all runs
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    out: Option<PathBuf>,
+    /// Continue the run in this folder, with the same numbers as if it had never stopped
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["preset", "name"])]
+    resume: Option<PathBuf>,
+    #[command(flatten)]
+    device: Option<DeviceArgs>,
+    #[command(flatten)]
+    data: Option<DataArgs>,
+}
+
+fn after_help() -> String {
+    let presets: Vec<String> = PRESETS.iter().map(|p| format!("  {:<34}{}", p.name, p.about)).collect();
+    format!(
+        "Presets (MNIST, sgd at 0.1, batch 500, 20 epochs):\n{}\n\nExamples:\n  tinderbox train\n  \
+         tinderbox train linear_v1-mse --epochs 50 --device gpu\n  \
+         tinderbox train --dataset mnist-sample --optimizer adam --patience 3\n  \
+         tinderbox train --resume runs/mnist/linear_v1-bn-ce --epochs 40",
+        presets.join("\n")
+    )
+}
+
+fn parse_switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" | "true" | "yes" => Ok(true),
+        "off" | "false" | "no" => Ok(false),
+        _ => Err("expected on or off".into()),
+    }
+}
+
+fn parse_schedule(text: &str) -> Result<Schedule> {
+    let wrong =
+        || Error::usage(format!("schedule is '{text}', expected constant or step:SIZE:GAMMA, as in step:1:0.9"));
+    match text.split(':').collect::<Vec<_>>()[..] {
+        ["constant"] => Ok(Schedule::Constant),
+        ["step", size, gamma] => Ok(Schedule::Step {
+            step_size: size.parse().map_err(|_| wrong())?,
+            gamma: gamma.parse().map_err(|_| wrong())?,
+        }),
+        _ => Err(wrong()),
+    }
+}
+
+impl TrainArgs {
+    /// `base` with everything replaced that was said.
+    fn apply(&self, base: Recipe) -> Result<Recipe> {
+        let mut recipe = base;
+        if let Some(model) = &self.model {
+            recipe.model = model.parse()?;
+            // linear_v0 has nothing to normalize, so naming it alone is enough.
+            recipe.batch_norm &= recipe.model != crate::recipe::Architecture::LinearV0;
+        }
+        if let Some(dataset) = &self.dataset {
+            recipe.dataset = dataset.parse::<DataSource>()?.to_string();
+        }
+        if let Some(loss) = &self.loss {
+            recipe.loss = loss.parse()?;
+        }
+        if let Some(optimizer) = &self.optimizer {
+            (recipe.optimizer, recipe.learning_rate) = match optimizer.as_str() {
+                "sgd" => (OptimizerConfig::Sgd { momentum: 0.0 }, 0.1),
+                "adam" => (OptimizerConfig::Adam, 0.001),
+                other => return Err(crate::recipe::unknown("optimizer", other, ["sgd", "adam"].into_iter())),
+            };
+        }
+        if let Some(momentum) = self.momentum {
+            match &mut recipe.optimizer {
+                OptimizerConfig::Sgd { momentum: old } => *old = momentum,
+                OptimizerConfig::Adam => return Err(Error::usage("--momentum is for sgd; adam has its own")),
+            }
+        }
+        if let Some(schedule) = &self.schedule {
+            recipe.schedule = parse_schedule(schedule)?;
+        }
+        recipe.batch_norm = self.batch_norm.unwrap_or(recipe.batch_norm);
+        recipe.learning_rate = self.lr.unwrap_or(recipe.learning_rate);
+        recipe.epochs = self.epochs.unwrap_or(recipe.epochs);
+        recipe.batch_size = self.batch.unwrap_or(recipe.batch_size);
+        recipe.fraction = self.fraction.unwrap_or(recipe.fraction);
+        recipe.seed = self.seed.unwrap_or(recipe.seed);
+        recipe.patience = self.patience.or(recipe.patience);
+        recipe.target_accuracy = self.target_accuracy.or(recipe.target_accuracy);
+        recipe.validate()?;
+        Ok(recipe)
+    }
+
+    fn data_dir(&self) -> Option<&Path> {
+        self.data.as_ref()?.data_dir.as_deref()
+    }
+}
+
+pub fn run(args: TrainArgs) -> Result<()> {
+    let resumed = args.resume.as_ref().map(RunDir::open).transpose()?;
+    let mut recipe = match &resumed {
+        Some(dir) => args.apply(dir.recipe()?)?,
+        None => args.apply(Recipe::preset(args.preset.as_deref().unwrap_or(DEFAULT_PRESET))?)?,
+    };
+    let saved = resumed.as_ref().map(|dir| resume_point(dir, &recipe)).transpose()?;
+    let loaded = load_data(&mut recipe, args.data_dir(), args.dataset.is_none() && resumed.is_none())?;
+    train::check(&recipe, &loaded.dataset)?; // before any device starts
+    let (device, info) = args.device.clone().unwrap_or(DeviceArgs { device: None }).open()?;
+    let dir = match resumed {
+        Some(dir) => dir,
+        None => {
+            let root = args.out.clone().unwrap_or_else(|| "runs".into());
+            let (experiment, data) = (experiment_of(&recipe), loaded.dataset.info(&loaded.origin));
+            RunDir::create(&root, &experiment, args.name.as_deref(), &recipe, &data, &info)?
+        }
+    };
+    let session = Session { recipe, loaded, device, info, save_every: args.save_every.map(|n| n as usize) };
+    session.announce();
+    let state = session.train(&dir, saved, &Stop::install()?)?;
+    summarize(&session.recipe, &state, &dir)
+}
+
+/// The checkpoint to go on from, where the recipe is still the same.
+fn resume_point(dir: &RunDir, recipe: &Recipe) -> Result<Saved> {
+    let saved = checkpoint::load(&dir.checkpoints(), "last")?;
+    let difference = saved.recipe.difference(recipe);
+    if difference.is_empty() {
+        return Ok(saved);
+    }
+    Err(Error::usage(format!(
+        "{} cannot be resumed with another recipe:\n  {}\nStart a new run for that",
+        dir.path().display(),
+        difference.join("\n  ")
+    )))
+}
+
+/// Loads the recipe's data. A run that named none falls back to the sample where MNIST is not to be had.
+fn load_data(recipe: &mut Recipe, data_dir: Option<&Path>, may_fall_back: bool) -> Result<Loaded> {
+    let mut loaded = match dataset::load(&recipe.dataset.parse()?, data_dir) {
+        Err(e) if may_fall_back && data_dir.is_none() && e.kind() == ErrorKind::MissingData => {
+            eprintln!("notice: {e}");
+            eprintln!("notice: training on the bundled sample of 5,000 digits instead (--dataset mnist-sample)");
+            recipe.dataset = DataSource::MnistSample.to_string();
+            dataset::load(&DataSource::MnistSample, None)?
+        }
+        other => other?,
+    };
+    let classes = loaded.dataset.classes.len();
+    loaded.dataset.train = loaded.dataset.train.fraction(recipe.fraction, classes);
+    Ok(loaded)
+}
+
+/// `mnist`, `mnist-sample`, or `idx-` and the folder's name, reduced to plain characters.
+fn experiment_of(recipe: &Recipe) -> String {
+    match recipe.dataset.strip_prefix("idx:") {
+        None => recipe.dataset.clone(),
+        Some(dir) => {
+            let name = Path::new(dir).file_name().unwrap_or_default().to_string_lossy();
+            let plain: String =
+                name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(80).collect();
+            format!("idx-{plain}")
+        }
+    }
+}
+
+fn summarize(recipe: &Recipe, state: &TrainState, dir: &RunDir) -> Result<()> {
+    let history = &state.progress.history;
+    let seconds: f64 = history.iter().map(|m| m.seconds).sum();
+    let Some(best) = state.progress.best().map(|i| &history[i]) else { return Ok(()) };
+    if history.len() < recipe.epochs {
+        let patience = recipe.patience.unwrap_or(0);
+        crate::say!("stopped early: no lower test loss for {patience} epochs");
+    }
+    crate::say!(
+        "finished {} epochs in {}; best test accuracy {:.2} % at epoch {}",
+        history.len(),
+        duration(seconds),
+        best.test_accuracy,
+        best.epoch
+    );
+    crate::say!("everything is in {}", dir.path().display());
+    match recipe.target_accuracy {
+        Some(target) if best.test_accuracy < target => Err(Error::new(
+            ErrorKind::Training,
+            format!("the best test accuracy, {:.2} %, is below the target of {target} %", best.test_accuracy),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Everything a run needs that is the same whether it is fresh or resumed.
+pub struct Session {
+    /// What to train.
+    pub recipe: Recipe,
+    /// On which images; the train split is already cut to the recipe's fraction.
+    pub loaded: Loaded,
+    /// Where.
+    pub device: Device,
+    /// What that is.
+    pub info: DeviceInfo,
+    /// Epochs between two checkpoints.
+    pub save_every: Option<usize>,
+}
+
+impl Session {
+    /// Says in three lines what is about to happen.
+    pub fn announce(&self) {
+        let (recipe, data) = (&self.recipe, &self.loaded.dataset);
+        let parameters = train::start(recipe, data, &Device::flex()).model.num_params();
+        crate::say!("{} ({} parameters) on {}", recipe.short_name(), thousands(parameters as u64), self.info);
+        crate::say!(
+            "{} ({}): {} train and {} test images, {} classes",
+            recipe.dataset,
+            self.loaded.origin,
+            thousands(data.train.len() as u64),
+            thousands(data.test.len() as u64),
+            data.classes.len()
+        );
+    }
+
+    /// Trains, from a checkpoint if there is one, and leaves everything in `dir`.
+    pub fn train(&self, dir: &RunDir, saved: Option<Saved>, stop: &Stop) -> Result<TrainState> {
+        let (recipe, data) = (&self.recipe, &self.loaded.dataset);
+        let mut state = train::start(recipe, data, &self.device);
+        if let Some(saved) = saved {
+            state = saved.restore(state)?;
+            crate::say!("resuming after epoch {}, step {}", state.progress.history.len(), state.progress.losses.len());
+        }
+        let weights = FinalWeights::new(dir, recipe, &data.info(&self.loaded.origin))?;
+        let mut observers = Observers(vec![
+            Box::new(Console::new(recipe)),
+            Box::new(Csv::new(dir)),
+            Box::new(TensorBoard::new(dir, recipe)),
+            Box::new(Checkpoints::new(dir.checkpoints(), recipe.clone(), self.save_every)),
+            Box::new(weights),
+            Box::new(Charts::new(dir, &data.classes)),
+        ]);
+        let trained = train::train(recipe, data, &self.device, state, &stop.signal, &mut observers);
+        pollster::block_on(trained).map_err(|e| match e.kind() {
+            ErrorKind::Interrupted(_) => {
+                Error::new(e.kind(), format!("{e}; continue with: tinderbox train --resume {}", dir.path().display()))
+            }
+            ErrorKind::Training if dir.checkpoints().join("last").exists() => {
+                Error::new(e.kind(), format!("{e}. The last good checkpoint is in {}", dir.checkpoints().display()))
+            }
+            _ => e,
+        })
+    }
+}
+
+/// The first SIGINT or SIGTERM asks the run to finish its step and save; a second one ends the program at once.
+pub struct Stop {
+    signal: Arc<AtomicUsize>,
+}
+
+impl Stop {
+    /// Installs the handlers.
+    ///
+    /// # Errors
+    /// Io: the system refuses.
+    pub fn install() -> Result<Self> {
+        let (signal, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        for number in [SIGINT, SIGTERM] {
+            // In this order: the shutdown looks at what earlier signals have set.
+            signal_hook::flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&seen))
+                .and_then(|_| signal_hook::flag::register(number, Arc::clone(&seen)))
+                .and_then(|_| signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize))
+                .map_err(|e| Error::new(ErrorKind::Io, format!("signals cannot be handled: {e}")))?;
+        }
+        Ok(Self { signal })
+    }
+}

@@ -1,0 +1,289 @@
+//! Where a data set comes from: a folder of IDX files, the files compiled into the program, or a download.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use flate2::read::GzDecoder;
+
+use super::idx;
+use super::{Dataset, Split};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fetch::{self, Remote};
+
+/// No IDX file may unpack to more than this; EMNIST, the largest known, has 0.5 GB.
+const MAX_IDX_BYTES: u64 = 1 << 30;
+/// What every MNIST-like folder holds, as (images, labels) of the train and the test split.
+const FILES: [(&str, &str); 2] =
+    [("train-images-idx3-ubyte", "train-labels-idx1-ubyte"), ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")];
+
+/// The published MNIST files: name, bytes, SHA-256 (see data/README.md).
+const MNIST_REMOTE: [Remote; 4] = [
+    Remote {
+        name: "train-images-idx3-ubyte.gz",
+        bytes: 9_912_422,
+        sha256: "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    },
+    Remote {
+        name: "train-labels-idx1-ubyte.gz",
+        bytes: 28_881,
+        sha256: "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    },
+    Remote {
+        name: "t10k-images-idx3-ubyte.gz",
+        bytes: 1_648_877,
+        sha256: "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    },
+    Remote {
+        name: "t10k-labels-idx1-ubyte.gz",
+        bytes: 4_542,
+        sha256: "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    },
+];
+/// Two public mirrors of them.
+const MNIST_MIRRORS: [&str; 2] =
+    ["https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"];
+
+/// The sample, as (images, labels) of the train and the test split.
+const SAMPLE: [(&[u8], &[u8]); 2] = [
+    (
+        include_bytes!("../../data/mnist-sample/train-images-idx3-ubyte.gz"),
+        include_bytes!("../../data/mnist-sample/train-labels-idx1-ubyte.gz"),
+    ),
+    (
+        include_bytes!("../../data/mnist-sample/t10k-images-idx3-ubyte.gz"),
+        include_bytes!("../../data/mnist-sample/t10k-labels-idx1-ubyte.gz"),
+    ),
+];
+
+/// A data set by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataSource {
+    /// The 70,000 digits.
+    Mnist,
+    /// 5,000 of them, compiled into the program.
+    MnistSample,
+    /// A folder with files named and laid out as MNIST's; `classes.txt` may name the classes, one a line.
+    Idx(PathBuf),
+}
+
+impl FromStr for DataSource {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "mnist" => Ok(Self::Mnist),
+            "mnist-sample" => Ok(Self::MnistSample),
+            _ => match name.strip_prefix("idx:") {
+                Some("") => Err(Error::usage("data set 'idx:' names no folder: write idx:DIR")),
+                Some(dir) => Ok(Self::Idx(dir.into())),
+                None => Err(crate::recipe::unknown("data set", name, ["mnist", "mnist-sample", "idx:DIR"].into_iter())),
+            },
+        }
+    }
+}
+
+impl fmt::Display for DataSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mnist => f.write_str("mnist"),
+            Self::MnistSample => f.write_str("mnist-sample"),
+            Self::Idx(dir) => write!(f, "idx:{}", dir.display()),
+        }
+    }
+}
+
+/// A data set and where its files were.
+pub struct Loaded {
+    /// The images and labels.
+    pub dataset: Dataset,
+    /// A folder, or "compiled in".
+    pub origin: String,
+}
+
+/// Loads a data set. MNIST is looked for in `data_dir`, in the folder that `TINDERBOX_DATA` names, and in
+/// `data/mnist`; where it is in none of them it is downloaded into the first that is named.
+///
+/// # Errors
+/// Missing data, naming the files and where to put them; invalid data, naming file, offset, expected and found.
+pub fn load(source: &DataSource, data_dir: Option<&Path>) -> Result<Loaded> {
+    match source {
+        DataSource::MnistSample => {
+            let [train, test] = SAMPLE.map(|(images, labels)| {
+                let unpack = |bytes: &[u8]| read_idx(GzDecoder::new(bytes)).map_err(|e| e.to_string());
+                idx::split(&unpack(images)?, &unpack(labels)?)
+            });
+            let damaged = |e: String| Error::new(ErrorKind::InvalidData, format!("the compiled-in sample: {e}"));
+            let dataset = Dataset::new(train.map_err(damaged)?, test.map_err(damaged)?, digits())?;
+            Ok(Loaded { dataset, origin: "compiled in".into() })
+        }
+        DataSource::Idx(dir) => folder(dir, None),
+        DataSource::Mnist => {
+            let mut places: Vec<PathBuf> = Vec::new();
+            let named = [data_dir.map(PathBuf::from), std::env::var_os("TINDERBOX_DATA").map(PathBuf::from)];
+            for dir in named.into_iter().flatten() {
+                places.push(dir.join("mnist"));
+                places.push(dir);
+            }
+            places.push("data/mnist".into());
+            let found =
+                places.iter().find(|dir| FILES.iter().all(|(i, l)| [i, l].iter().all(|f| find(dir, f).is_some())));
+            if let Some(dir) = found {
+                return folder(dir, Some(digits()));
+            }
+            // A folder named by the user comes second in its pair: the files go right there.
+            let target = places.get(1).unwrap_or(&places[0]);
+            fetch::all(&MNIST_REMOTE, &MNIST_MIRRORS, target)?;
+            folder(target, Some(digits()))
+        }
+    }
+}
+
+fn digits() -> Vec<String> {
+    (0..10).map(|d| d.to_string()).collect()
+}
+
+/// The file of a folder that holds `stem`: plain or gzipped, with a dash or (as some mirrors have it) a dot.
+fn find(dir: &Path, stem: &str) -> Option<PathBuf> {
+    let dotted = stem.replacen("-idx", ".idx", 1);
+    [stem.to_string(), format!("{stem}.gz"), dotted.clone(), format!("{dotted}.gz")]
+        .iter()
+        .map(|name| dir.join(name))
+        .find(|path| path.is_file())
+}
+
+/// Loads the four IDX files of `dir`. Class names: `classes`, else `classes.txt`, else the numbers.
+fn folder(dir: &Path, classes: Option<Vec<String>>) -> Result<Loaded> {
+    let read = |(images, labels): (&str, &str)| -> Result<Split> {
+        let [images, labels] = [images, labels].map(|stem| {
+            let path = find(dir, stem).ok_or_else(|| {
+                let files: Vec<String> =
+                    FILES.iter().flat_map(|(i, l)| [format!("{i}.gz"), format!("{l}.gz")]).collect();
+                let message = format!("no {stem}[.gz] in {}: put {} there", dir.display(), files.join(", "));
+                Error::new(ErrorKind::MissingData, message)
+            })?;
+            Ok((read_file(&path)?, path))
+        });
+        let (images, labels) = (images?, labels?);
+        idx::parse_images(&images.0).map_err(|e| Error::invalid(&images.1, e))?;
+        idx::parse_labels(&labels.0).map_err(|e| Error::invalid(&labels.1, e))?;
+        idx::split(&images.0, &labels.0).map_err(|e| Error::invalid(dir, e))
+    };
+    let (train, test) = (read(FILES[0])?, read(FILES[1])?);
+    let classes = match classes {
+        Some(classes) => classes,
+        None => class_names(dir, &train)?,
+    };
+    let dataset = Dataset::new(train, test, classes).map_err(|e| Error::invalid(dir, e))?;
+    Ok(Loaded { dataset, origin: dir.display().to_string() })
+}
+
+fn class_names(dir: &Path, train: &Split) -> Result<Vec<String>> {
+    let path = dir.join("classes.txt");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(text.lines().map(str::trim).filter(|l| !l.is_empty()).map(String::from).collect()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let highest = train.labels.iter().max().copied().unwrap_or(0);
+            Ok((0..=highest).map(|class| class.to_string()).collect())
+        }
+        Err(e) => Err(Error::io("read", &path, &e)),
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let open = || File::open(path).map(BufReader::new);
+    let mut magic = [0; 2];
+    let packed = match open().and_then(|mut file| file.read_exact(&mut magic)) {
+        Ok(()) => magic == [0x1f, 0x8b],
+        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => false,
+        Err(e) => return Err(Error::io("read", path, &e)),
+    };
+    let file = open().map_err(|e| Error::io("read", path, &e))?;
+    let bytes = if packed { read_idx(GzDecoder::new(file)) } else { read_idx(file) };
+    bytes.map_err(|e| Error::invalid(path, format!("cannot be read to its end: {e}")))
+}
+
+/// Reads an IDX file of any kind, but not one byte more than its header promises (and one, to notice that
+/// there is more), so that a small file which unpacks to a huge one is cut off early.
+fn read_idx(reader: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut reader = reader.take(MAX_IDX_BYTES);
+    let mut bytes = Vec::new();
+    reader.by_ref().take(4).read_to_end(&mut bytes)?;
+    let dimensions = u64::from(bytes.get(3).copied().unwrap_or(0).min(4));
+    reader.by_ref().take(4 * dimensions).read_to_end(&mut bytes)?;
+    let promised = bytes
+        .get(4..)
+        .unwrap_or_default()
+        .chunks_exact(4)
+        .map(|size| size.iter().fold(0u64, |value, &byte| value << 8 | u64::from(byte)))
+        .fold(1u64, u64::saturating_mul);
+    reader.take(promised.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn the_sample_is_balanced() {
+        let Loaded { dataset, .. } = load(&DataSource::MnistSample, None).unwrap();
+        assert_eq!((dataset.train.len(), dataset.test.len()), (4000, 1000));
+        for class in 0..10 {
+            assert_eq!(dataset.train.labels.iter().filter(|&&l| l == class).count(), 400);
+            assert_eq!(dataset.test.labels.iter().filter(|&&l| l == class).count(), 100);
+        }
+    }
+
+    #[test]
+    fn names_parse_and_print_alike() {
+        for name in ["mnist", "mnist-sample", "idx:some/dir"] {
+            assert_eq!(name.parse::<DataSource>().unwrap().to_string(), name);
+        }
+        assert!("mnits".parse::<DataSource>().unwrap_err().to_string().contains("Did you mean 'mnist'"));
+        assert!("idx:".parse::<DataSource>().is_err());
+    }
+
+    #[test]
+    fn a_gzip_bomb_is_cut_off_at_the_promised_size() {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(&[0, 0, 8, 1, 0, 0, 0, 9]).unwrap();
+        for _ in 0..64 {
+            packed.write_all(&[0; 1 << 20]).unwrap();
+        }
+        let bytes = read_idx(GzDecoder::new(&packed.finish().unwrap()[..])).unwrap();
+        assert_eq!(bytes.len(), 8 + 9 + 1);
+    }
+
+    #[test]
+    fn a_folder_is_checked_and_errors_name_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = load(&DataSource::Idx(dir.path().into()), None).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::MissingData);
+        assert!(error.to_string().contains("t10k-labels-idx1-ubyte.gz"), "{error}");
+
+        let write = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
+        let images = [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1][..], &[7, 8]].concat();
+        for prefix in ["train", "t10k"] {
+            write(&format!("{prefix}-images-idx3-ubyte"), &images);
+            write(&format!("{prefix}-labels-idx1-ubyte"), &[0, 0, 8, 1, 0, 0, 0, 2, 0, 1]);
+        }
+        write("classes.txt", b"shirt\nshoe\n");
+        let Loaded { dataset, .. } = load(&DataSource::Idx(dir.path().into()), None).unwrap();
+        assert_eq!(dataset.classes, ["shirt", "shoe"]);
+        assert_eq!(dataset.train.image(1).unwrap(), [8]);
+
+        write("train-labels-idx1-ubyte", &[0, 0, 8, 1, 0, 0, 0, 2, 0, 9]);
+        let error = load(&DataSource::Idx(dir.path().into()), None).err().unwrap();
+        assert!(error.to_string().contains("label 9"), "{error}");
+        write("train-labels-idx1-ubyte", &[0, 0, 8, 1, 0, 0, 0, 2, 0]);
+        let error = load(&DataSource::Idx(dir.path().into()), None).err().unwrap();
+        assert!(
+            error.to_string().contains("train-labels-idx1-ubyte") && error.to_string().contains("offset 8"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,78 @@
+//! One error type for the whole crate: what kind of failure it is, and a sentence a person can act on.
+
+use std::fmt;
+use std::path::Path;
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, coarsely: enough to choose an exit code or a fallback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request itself makes no sense: an unknown name, a value out of range. Exit code 2.
+    Usage,
+    /// A data file is missing and could not be downloaded.
+    MissingData,
+    /// A data file, checkpoint or image is there but is not what it should be.
+    InvalidData,
+    /// The file system refused.
+    Io,
+    /// No such adapter, or the adapter failed.
+    Device,
+    /// Training went wrong: the loss is not finite, or a target was missed.
+    Training,
+    /// A signal asked the program to stop; holds the signal's number.
+    Interrupted(i32),
+}
+
+/// An error: a kind, and a message that names the place, what was expected and found, and what to do next.
+#[derive(Debug, Clone)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+}
+
+impl Error {
+    /// An error of `kind` that says `message`.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// The request is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Usage, message)
+    }
+
+    /// The file at `path` is not what it should be.
+    pub fn invalid(path: &Path, message: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::InvalidData, format!("{}: {message}", path.display()))
+    }
+
+    /// The file system refused to `action` the file at `path`.
+    pub fn io(action: &str, path: &Path, error: &std::io::Error) -> Self {
+        Self::new(ErrorKind::Io, format!("cannot {action} {}: {error}", path.display()))
+    }
+
+    /// The kind of failure.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The process exit code for this error: 2 for wrong usage, 128 + signal when interrupted, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self.kind {
+            ErrorKind::Usage => 2,
+            ErrorKind::Interrupted(signal) => u8::try_from(128 + signal).unwrap_or(1),
+            _ => 1,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}

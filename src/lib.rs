@@ -1,0 +1,46 @@
+//! Trains image classifiers on any GPU there is, and keeps what happened.
+//!
+//! The modules, in the order in which data flows: [`recipe`] -> [`dataset`] -> [`batches`] -> [`model`] -> [`loss`]
+//! -> [`optimizer`] -> [`metrics`], tied together by [`train`] on a [`device`], then `run_dir`, `checkpoint` and
+//! `report`, then `infer`. Nothing upstream knows what is downstream: the loop in [`train`] tells observers what
+//! happens.
+//!
+//! Without the default feature `native` there is no operating system: no files, downloads, plots, windows or
+//! command line. What is left runs in a browser.
+#![deny(missing_docs, unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod error;
+pub mod recipe;
+
+pub mod device;
+
+pub mod dataset;
+#[cfg(feature = "native")]
+pub mod fetch;
+
+pub mod batches;
+pub mod loss;
+pub mod metrics;
+pub mod model;
+pub mod optimizer;
+pub mod weights;
+
+pub mod train;
+
+#[cfg(feature = "native")]
+pub mod checkpoint;
+#[cfg(feature = "native")]
+pub mod report;
+#[cfg(feature = "native")]
+pub mod run_dir;
+
+#[cfg(feature = "native")]
+pub mod infer;
+#[cfg(feature = "native")]
+pub mod samples;
+#[cfg(feature = "native")]
+pub mod window;
+
+#[cfg(feature = "native")]
+pub mod cli;

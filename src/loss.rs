@@ -1,0 +1,59 @@
+//! The losses. Each takes logits `[n, classes]` and labels `[n]` and returns the mean over the batch, `[1]`.
+
+use burn::tensor::activation::{log_softmax, softmax};
+use burn::tensor::{Int, Tensor};
+
+use crate::recipe::LossKind;
+
+impl LossKind {
+    /// The loss of a batch, shape `[1]`.
+    pub fn compute(self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+        match self {
+            Self::Mse => {
+                let [_, classes] = logits.dims();
+                let target = labels.one_hot::<2>(classes).float();
+                (softmax(logits, 1) - target).square().mean()
+            }
+            Self::Ce => cross_entropy(logits, labels),
+            Self::CeOnProbabilities => cross_entropy(softmax(logits, 1), labels),
+        }
+    }
+}
+
+/// Mean of -log softmax(logits)[label].
+fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+    log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1)).mean().neg()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    fn loss(kind: LossKind, logits: [[f32; 3]; 2], labels: [i32; 2]) -> f32 {
+        let device = Device::flex();
+        let logits = Tensor::from_data(logits, &device);
+        kind.compute(logits, Tensor::from_data(labels, &device)).into_scalar()
+    }
+
+    /// Worked by hand: logits ln(1), ln(2), ln(5) are probabilities 1/8, 2/8, 5/8.
+    #[test]
+    fn losses_have_their_textbook_values() {
+        let logits = [[1f32.ln(), 2f32.ln(), 5f32.ln()]; 2];
+        let mse_of = |label: usize| -> f32 {
+            [0.125f32, 0.25, 0.625].iter().enumerate().map(|(i, p)| (p - f32::from(u8::from(i == label))).powi(2)).sum()
+        };
+        let close = |a: f32, b: f32| assert!((a - b).abs() < 1e-6, "{a} {b}");
+        close(loss(LossKind::Mse, logits, [2, 0]), (mse_of(2) + mse_of(0)) / 6.0);
+        close(loss(LossKind::Ce, logits, [2, 0]), -(0.625f32.ln() + 0.125f32.ln()) / 2.0);
+        let total: f32 = [0.125f32, 0.25, 0.625].iter().map(|p| p.exp()).sum();
+        close(loss(LossKind::CeOnProbabilities, logits, [1, 1]), total.ln() - 0.25);
+    }
+
+    #[test]
+    fn huge_logits_stay_finite() {
+        for kind in [LossKind::Mse, LossKind::Ce, LossKind::CeOnProbabilities] {
+            assert!(loss(kind, [[1e4, -1e4, 0.0], [3e4, 0.0, 0.0]], [0, 1]).is_finite(), "{kind}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What is measured: the loss of every step, and loss, accuracy and confusion over the test set.
+
+use burn::tensor::{Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use crate::batches::DeviceSplit;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Model;
+use crate::recipe::LossKind;
+
+/// One line of `metrics.csv`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct EpochMetrics {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// Mean over the train images, each at the step that saw it.
+    pub train_loss: f64,
+    /// Mean over the test images, after the epoch.
+    pub test_loss: f64,
+    /// Of the test images, in percent.
+    pub test_accuracy: f64,
+    /// In force during the epoch.
+    pub learning_rate: f64,
+    /// Wall time of the epoch, test included.
+    pub seconds: f64,
+    /// Train images by wall time of the training alone.
+    pub images_per_second: f64,
+}
+
+/// A model measured on a split.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// Mean over the images.
+    pub loss: f64,
+    /// Share of images whose most probable class is theirs, in percent.
+    pub accuracy: f64,
+    /// The most probable class of every image, in order.
+    pub predictions: Vec<u8>,
+    /// `confusion[label][prediction]` images.
+    pub confusion: Vec<Vec<u64>>,
+}
+
+/// Measures `model` (not on an autodiff device) on all of `split`, in order, with one read-back.
+///
+/// # Errors
+/// Device: the result cannot be read.
+pub async fn evaluate(
+    model: &Model,
+    split: &DeviceSplit,
+    loss: LossKind,
+    classes: usize,
+    batch_size: usize,
+) -> Result<Evaluation> {
+    let order = split.in_order();
+    let (mut losses, mut predictions, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
+    for start in (0..split.len()).step_by(batch_size) {
+        let range = start..(start + batch_size).min(split.len());
+        sizes.push(range.len());
+        let batch = split.batch(&order, range);
+        let logits = model.forward(batch.images);
+        predictions.push(logits.clone().argmax(1).flatten::<1>(0, 1).float());
+        losses.push(loss.compute(logits, batch.labels));
+    }
+    let values = read(Tensor::cat(losses.into_iter().chain(predictions).collect(), 0)).await?;
+    let (losses, predictions) = values.split_at(sizes.len());
+    let predictions: Vec<u8> = predictions.iter().map(|&p| p as u8).collect();
+
+    let mut confusion = vec![vec![0; classes]; classes];
+    for (&label, &prediction) in split.labels().iter().zip(&predictions) {
+        if let Some(cell) = confusion[usize::from(label)].get_mut(usize::from(prediction)) {
+            *cell += 1;
+        }
+    }
+    let correct: u64 = (0..classes).map(|c| confusion[c][c]).sum();
+    let accuracy = 100.0 * correct as f64 / split.len() as f64;
+    Ok(Evaluation { loss: weighted_mean(losses, &sizes), accuracy, predictions, confusion })
+}
+
+/// Mean over all images of batch means.
+pub fn weighted_mean(batch_means: &[f32], sizes: &[usize]) -> f64 {
+    let sum: f64 = batch_means.iter().zip(sizes).map(|(&mean, &n)| f64::from(mean) * n as f64).sum();
+    sum / sizes.iter().sum::<usize>() as f64
+}
+
+/// Waits for the device and brings a vector to the host.
+///
+/// # Errors
+/// Device: the adapter failed or was lost.
+pub async fn read(values: Tensor<1>) -> Result<Vec<f32>> {
+    let lost = |e: &dyn std::fmt::Display| {
+        Error::new(
+            ErrorKind::Device,
+            format!("the device did not deliver a result: {e}. It may be lost, or out of memory"),
+        )
+    };
+    let data: TensorData = values.into_data_async().await.map_err(|e| lost(&format!("{e:?}")))?;
+    data.convert::<f32>().try_to_vec().map_err(|e| lost(&format!("{e:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::{ImageShape, Split};
+    use crate::recipe::Recipe;
+    use burn::tensor::Device;
+
+    #[test]
+    fn the_last_partial_batch_counts_by_its_size() {
+        assert!((weighted_mean(&[1.0, 4.0], &[3, 1]) - 1.75).abs() < 1e-12);
+    }
+
+    #[test]
+    fn evaluation_does_not_depend_on_the_batch_size() {
+        let shape = ImageShape { channels: 1, height: 4, width: 4 };
+        let split = Split {
+            pixels: (0..23 * 16).map(|i| (i * 89 % 256) as u8).collect(),
+            labels: (0..23).map(|i| (i % 3) as u8).collect(),
+            shape,
+        };
+        let recipe = Recipe::preset("linear_v1-bn-ce").unwrap();
+        let device = Device::flex();
+        let model = Model::new(&recipe, shape, 3, &device);
+        let on_device = DeviceSplit::new(&split, &device);
+        let measure = |batch| pollster::block_on(evaluate(&model, &on_device, LossKind::Ce, 3, batch)).unwrap();
+        let whole = measure(23);
+        assert_eq!(whole.confusion.iter().flatten().sum::<u64>(), 23);
+        let correct = whole.predictions.iter().zip(&split.labels).filter(|(p, l)| p == l).count();
+        assert!((whole.accuracy - 100.0 * correct as f64 / 23.0).abs() < 1e-9);
+        for batch in [1, 7, 22] {
+            let parts = measure(batch);
+            assert_eq!(parts.predictions, whole.predictions);
+            assert!((parts.loss - whole.loss).abs() < 1e-5);
+        }
+    }
+}

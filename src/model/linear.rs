@@ -1,0 +1,61 @@
+//! The fully connected networks of the MNIST exercise. Both return logits; softmax belongs to the loss.
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
+
+use super::{BatchNorm, Init};
+
+/// Softmax regression: one layer, input -> classes.
+#[derive(Module, Debug)]
+pub struct LinearV0 {
+    fc1: Linear,
+}
+
+impl LinearV0 {
+    /// For `features` inputs and `classes` outputs.
+    pub fn new(features: usize, classes: usize, init: &mut Init) -> Self {
+        Self { fc1: init.linear(features, classes) }
+    }
+
+    /// `[n, features]` -> logits `[n, classes]`.
+    pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        self.fc1.forward(input)
+    }
+}
+
+/// Input -> 128 -> 64 -> classes, with ReLU after each hidden layer and, if asked for, batch normalization
+/// before it.
+#[derive(Module, Debug)]
+pub struct LinearV1 {
+    fc1: Linear,
+    bn1: Option<BatchNorm>,
+    fc2: Linear,
+    bn2: Option<BatchNorm>,
+    fc3: Linear,
+}
+
+impl LinearV1 {
+    /// For `features` inputs and `classes` outputs.
+    pub fn new(features: usize, classes: usize, batch_norm: bool, init: &mut Init) -> Self {
+        Self {
+            fc1: init.linear(features, 128),
+            bn1: batch_norm.then(|| init.batch_norm(128)),
+            fc2: init.linear(128, 64),
+            bn2: batch_norm.then(|| init.batch_norm(64)),
+            fc3: init.linear(64, classes),
+        }
+    }
+
+    /// `[n, features]` -> logits `[n, classes]`.
+    pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        let normalize = |norm: &Option<BatchNorm>, x| match norm {
+            Some(norm) => norm.forward(x),
+            None => x,
+        };
+        let x = relu(normalize(&self.bn1, self.fc1.forward(input)));
+        let x = relu(normalize(&self.bn2, self.fc2.forward(x)));
+        self.fc3.forward(x)
+    }
+}

@@ -1,0 +1,127 @@
+//! Burn's optimizer rules, stepped over a whole model, with a state that can be saved under parameter names.
+//!
+//! Burn's own `ModuleOptimizer` restores its state on the *default* device, which on a machine without a GPU does
+//! not exist, and keys it by random parameter ids. Here the state is keyed by the parameter's path in the model and
+//! restored where the model is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{AdamConfig, DynOptimizer, DynState, SgdConfig, StateSink, StateSource};
+use burn::store::burn_pack::{Reader, Tensor as PackTensor, Writer};
+use burn::tensor::{Bytes, Device, Gradients, Tensor, TensorData};
+
+use crate::model::Model;
+use crate::recipe::OptimizerConfig;
+
+/// Turns gradients into new weights, and remembers what the rule needs from step to step.
+#[derive(Clone)]
+pub struct Optimizer {
+    rule: Arc<dyn DynOptimizer>,
+    state: BTreeMap<String, DynState>,
+}
+
+impl Optimizer {
+    /// With no step taken yet. The rules compute as PyTorch's of the same name with its defaults.
+    pub fn new(config: OptimizerConfig) -> Self {
+        let rule: Arc<dyn DynOptimizer> = match config {
+            OptimizerConfig::Sgd { momentum } => {
+                let momentum =
+                    (momentum > 0.0).then(|| MomentumConfig::new().with_momentum(momentum).with_dampening(0.0));
+                Arc::new(SgdConfig::new().with_momentum(momentum).build())
+            }
+            OptimizerConfig::Adam => Arc::new(AdamConfig::new().with_epsilon(1e-8).build()),
+        };
+        Self { rule, state: BTreeMap::new() }
+    }
+
+    /// One step at `learning_rate`. Parameters without a gradient stay as they are.
+    pub fn step(&mut self, learning_rate: f64, model: Model, gradients: Gradients) -> Model {
+        model.map(&mut Step { optimizer: self, learning_rate, gradients, path: Vec::new() })
+    }
+
+    /// The state as a burnpack file. The same state gives the same bytes.
+    ///
+    /// # Errors
+    /// What burn's writer says.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        let mut sink = StateSink::default();
+        for (path, state) in &self.state {
+            self.rule.state_flatten(path, state, &mut sink);
+        }
+        let tensors = sink.tensors.into_iter().map(|(name, data)| {
+            let (bytes, shape, dtype) = data.into_parts();
+            PackTensor::new(name, dtype, shape, None, bytes)
+        });
+        let writer = Writer::new(tensors.collect());
+        let writer = sink.scalars.iter().fold(writer, |writer, (name, value)| writer.with_scalar(name, *value));
+        Ok(writer.into_bytes().map_err(|e| e.to_string())?.to_vec())
+    }
+
+    /// Restores what [`to_bytes`](Self::to_bytes) wrote, onto `device`.
+    ///
+    /// # Errors
+    /// A sentence: the bytes are no burnpack, or hold the state of another rule.
+    pub fn load_bytes(&mut self, bytes: Vec<u8>, device: &Device) -> Result<(), String> {
+        let reader = Reader::from_bytes(Bytes::from_bytes_vec(bytes)).map_err(|e| e.to_string())?;
+        let mut source = StateSource::new(reader.scalars().clone());
+        let mut ranks = BTreeMap::new();
+        for tensor in reader.into_tensors().map_err(|e| e.to_string())? {
+            let (name, dtype, shape, _, bytes) = tensor.into_parts().map_err(|e| e.to_string())?;
+            ranks.insert(parameter_of(&name).to_string(), shape.num_dims());
+            source.insert_tensor(name, TensorData::from_bytes(bytes, shape, dtype));
+        }
+        let mut state = BTreeMap::new();
+        for (path, rank) in ranks {
+            let restored = self.rule.state_unflatten(rank, &path, &mut source, device);
+            let restored = restored.ok_or_else(|| format!("the state of {path} is not of this optimizer"))?;
+            state.insert(path, restored);
+        }
+        self.state = state;
+        Ok(())
+    }
+}
+
+/// `Model.fc1.weight` of `Model.fc1.weight.momentum.velocity`: every rule keeps its tensors one level down.
+fn parameter_of(name: &str) -> &str {
+    name.rsplitn(3, '.').last().unwrap_or(name)
+}
+
+/// Walks the model, and steps every parameter that has a gradient.
+struct Step<'a> {
+    optimizer: &'a mut Optimizer,
+    learning_rate: f64,
+    gradients: Gradients,
+    path: Vec<String>,
+}
+
+impl ModuleMapper for Step<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        if !tensor.is_require_grad() {
+            return Param::from_mapped_value(id, tensor, mapper);
+        }
+        let Some(gradient) = tensor.grad_remove(&mut self.gradients) else {
+            return Param::from_mapped_value(id, tensor, mapper);
+        };
+        let path = self.path.join(".");
+        let state = self.optimizer.state.remove(&path);
+        let (weights, gradient) = (tensor.inner().into_bridge(), gradient.into_bridge());
+        let (weights, state) = self.optimizer.rule.step_dyn(D, self.learning_rate, weights, gradient, state);
+        if let Some(state) = state {
+            self.optimizer.state.insert(path, state);
+        }
+        let weights = Tensor::from_inner(Tensor::<D>::from_bridge(weights)).require_grad();
+        Param::from_mapped_value(id, weights, mapper)
+    }
+}

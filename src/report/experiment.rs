@@ -1,0 +1,217 @@
+//! Several runs side by side: a table, charts over all of them, and one report.
+
+use std::path::Path;
+
+use super::artifacts::curves;
+use super::claims::Claim;
+use super::console::{duration, short, thousands};
+use super::plots::Chart;
+use crate::device::DeviceInfo;
+use crate::error::{Error, Result};
+use crate::metrics::EpochMetrics;
+use crate::recipe::Recipe;
+use crate::run_dir::{RunDir, write_atomically};
+
+/// A run, as its folder tells it.
+pub struct Run {
+    /// The folder's name.
+    pub name: String,
+    /// What was trained.
+    pub recipe: Recipe,
+    /// On what.
+    pub device: DeviceInfo,
+    /// Every epoch; at least one.
+    pub metrics: Vec<EpochMetrics>,
+}
+
+impl Run {
+    /// Reads the folder of a run.
+    ///
+    /// # Errors
+    /// Io or invalid data; usage if no epoch is finished.
+    pub fn read(dir: &RunDir) -> Result<Self> {
+        let metrics = dir.metrics()?;
+        if metrics.is_empty() {
+            return Err(Error::usage(format!("{} has no finished epoch yet", dir.path().display())));
+        }
+        Ok(Self { name: dir.name(), recipe: dir.recipe()?, device: dir.device()?, metrics })
+    }
+
+    fn best(&self) -> Option<&EpochMetrics> {
+        self.metrics.iter().rev().max_by(|a, b| a.test_accuracy.total_cmp(&b.test_accuracy))
+    }
+
+    fn seconds(&self) -> f64 {
+        self.metrics.iter().map(|m| m.seconds).sum()
+    }
+}
+
+/// Runs, and what is to be said about them.
+pub struct Experiment {
+    /// The heading.
+    pub title: String,
+    /// A paragraph or two below it.
+    pub intro: Vec<String>,
+    /// At least one.
+    pub runs: Vec<Run>,
+    /// What another source found, checked.
+    pub claims: Vec<Claim>,
+}
+
+const COLUMNS: [&str; 10] = [
+    "run",
+    "device",
+    "epochs",
+    "train loss",
+    "test loss",
+    "final accuracy",
+    "best accuracy",
+    "s/epoch",
+    "total",
+    "images/s",
+];
+
+impl Experiment {
+    /// A row a run, in the order of `COLUMNS`.
+    fn rows(&self) -> Vec<[String; 10]> {
+        let row = |run: &Run| {
+            let (last, best) = (run.metrics.last()?, run.best()?);
+            let mut seconds: Vec<f64> = run.metrics.iter().map(|m| m.seconds).collect();
+            seconds.sort_by(f64::total_cmp);
+            let mut speeds: Vec<f64> = run.metrics.iter().map(|m| m.images_per_second).collect();
+            speeds.sort_by(f64::total_cmp);
+            Some([
+                run.name.clone(),
+                run.device.to_string(),
+                run.metrics.len().to_string(),
+                format!("{:.4}", last.train_loss),
+                format!("{:.4}", last.test_loss),
+                format!("{:.2} %", last.test_accuracy),
+                format!("{:.2} % (epoch {})", best.test_accuracy, best.epoch),
+                short(seconds[seconds.len() / 2]),
+                duration(run.seconds()),
+                thousands(speeds[speeds.len() / 2] as u64),
+            ])
+        };
+        self.runs.iter().filter_map(row).collect()
+    }
+
+    /// The time of all epochs of all runs.
+    pub fn seconds(&self) -> f64 {
+        self.runs.iter().map(Run::seconds).sum()
+    }
+
+    /// The table for the terminal.
+    pub fn text_table(&self) -> String {
+        let rows: Vec<Vec<String>> = std::iter::once(COLUMNS.map(String::from).to_vec())
+            .chain(self.rows().into_iter().map(|row| row.to_vec()))
+            .collect();
+        text_table(&rows)
+    }
+
+    /// The whole report as Markdown, without charts.
+    pub fn markdown(&self) -> String {
+        let mut text = format!("# {}\n\n", self.title);
+        for paragraph in &self.intro {
+            text += &format!("{paragraph}\n\n");
+        }
+        text += &format!("| {} |\n|{}\n", COLUMNS.join(" | "), "---|".repeat(COLUMNS.len()));
+        for row in self.rows() {
+            text += &format!("| {} |\n", row.join(" | "));
+        }
+        text += "\ns/epoch and images/s are medians over the epochs; an epoch includes measuring the test set, images/s does not.\n";
+        if !self.claims.is_empty() {
+            text += "\n| claim | verdict | figures |\n|---|---|---|\n";
+            for claim in &self.claims {
+                text += &format!("| {} | {} | {} |\n", claim.text, verdict(claim), claim.evidence);
+            }
+        }
+        text
+    }
+
+    /// The whole report as one HTML file that needs no other.
+    fn html(&self, charts: &[(&str, Chart)]) -> String {
+        let cells = |tag: &str, row: &[String]| -> String {
+            row.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect()
+        };
+        let intro: String = self.intro.iter().map(|p| format!("<p>{}</p>\n", escape(p))).collect();
+        let rows: String = self.rows().iter().map(|row| format!("<tr>{}</tr>\n", cells("td", row))).collect();
+        let claims: String = self
+            .claims
+            .iter()
+            .map(|claim| {
+                let class = if claim.confirmed { "yes" } else { "no" };
+                let (text, evidence) = (escape(&claim.text), escape(&claim.evidence));
+                format!("<li class=\"{class}\"><b>{text}</b>: {}. {evidence}.</li>\n", verdict(claim))
+            })
+            .collect();
+        let claims =
+            if claims.is_empty() { claims } else { format!("<h2>The reference's claims</h2>\n<ul>\n{claims}</ul>") };
+        let charts: String =
+            charts.iter().map(|(_, chart)| format!("<figure>{}</figure>\n", scalable(&chart.svg))).collect();
+        include_str!("experiment.html")
+            .replace("{{title}}", &escape(&self.title))
+            .replace("{{intro}}", &intro)
+            .replace("{{head}}", &cells("th", &COLUMNS.map(String::from)))
+            .replace("{{rows}}", &rows)
+            .replace("{{claims}}", &claims)
+            .replace("{{charts}}", &charts)
+    }
+
+    /// Writes `report.html`, `report.md` and the charts into a folder.
+    ///
+    /// # Errors
+    /// Io.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        std::fs::create_dir_all(dir).map_err(|e| Error::io("create the folder", dir, &e))?;
+        let runs: Vec<_> = self.runs.iter().map(|run| (run.name.clone(), &run.metrics)).collect();
+        let charts = curves(&runs)?;
+        for (stem, chart) in &charts {
+            write_atomically(&dir.join(format!("{stem}.svg")), chart.svg.as_bytes())?;
+            write_atomically(&dir.join(format!("{stem}.png")), &chart.png)?;
+        }
+        write_atomically(&dir.join("report.md"), self.markdown().as_bytes())?;
+        write_atomically(&dir.join("report.html"), self.html(&charts).as_bytes())
+    }
+}
+
+fn verdict(claim: &Claim) -> &'static str {
+    if claim.confirmed { "confirmed" } else { "not confirmed" }
+}
+
+/// Columns as wide as their widest cell, two spaces apart.
+pub fn text_table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |c: usize| rows.iter().filter_map(|row| row.get(c)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| -> String {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_string()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// An SVG that fills its place in a page.
+fn scalable(svg: &str) -> String {
+    svg.replacen("width=\"900\" height=\"480\"", "role=\"img\"", 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_line_up() {
+        let row = |a: &str, b: &str| vec![a.to_string(), b.to_string()];
+        assert_eq!(text_table(&[row("a", "b"), row("long", "c")]), "a     b\nlong  c");
+    }
+
+    #[test]
+    fn html_is_escaped() {
+        assert_eq!(escape("<a & \"b\">"), "&lt;a &amp; &quot;b&quot;&gt;");
+    }
+}

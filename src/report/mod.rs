@@ -1,0 +1,9 @@
+//! What a run shows and leaves for people: the console, tables, TensorBoard files, charts.
+
+pub mod artifacts;
+pub mod claims;
+pub mod console;
+pub mod csv;
+pub mod experiment;
+pub mod plots;
+pub mod tensorboard;

@@ -1,0 +1,87 @@
+//! A grid of random images of a data set, each with its label.
+
+use image::imageops::FilterType;
+use image::{ImageBuffer, Luma, Rgb, RgbImage};
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::dataset::{ImageShape, Split};
+use crate::error::Result;
+use crate::report::plots::{failed, use_font};
+
+/// Pixels a side of an image in the grid.
+const TILE: u32 = 84;
+/// Between tiles, and around the grid.
+const GAP: u32 = 10;
+/// Below a tile, for its label.
+const LABEL: u32 = 20;
+
+/// Draws `columns` x `rows` images of a split, picked by the seed, each above its class name.
+///
+/// # Errors
+/// Io: the drawing library failed.
+pub fn grid(split: &Split, classes: &[String], columns: u32, rows: u32, seed: u64) -> Result<RgbImage> {
+    use_font();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let (width, height) = (GAP + columns * (TILE + GAP), GAP + rows * (TILE + LABEL + GAP));
+    let mut pixels = vec![0; (width * height * 3) as usize];
+    let mut names = Vec::new();
+    let mut tiles = Vec::new();
+    for row in 0..rows {
+        for column in 0..columns {
+            let index = (u64::from(rng.next_u32()) * split.len() as u64) >> 32;
+            let (x, y) = (GAP + column * (TILE + GAP), GAP + row * (TILE + LABEL + GAP));
+            if let (Some(image), Some(&label)) = (split.image(index as usize), split.labels.get(index as usize)) {
+                tiles.push((tile(image, split.shape), x, y));
+                names.push((classes.get(usize::from(label)).cloned().unwrap_or_default(), x + TILE / 2, y + TILE + 4));
+            }
+        }
+    }
+    {
+        let root = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+        root.fill(&RGBColor(250, 250, 250)).map_err(failed)?;
+        for (name, x, y) in names {
+            let style = ("sans-serif", 15).into_font().color(&BLACK).pos(Pos::new(HPos::Center, VPos::Top));
+            root.draw(&Text::new(name, (x as i32, y as i32), style)).map_err(failed)?;
+        }
+        root.present().map_err(failed)?;
+    }
+    let mut grid: RgbImage = ImageBuffer::from_raw(width, height, pixels).ok_or_else(|| failed("wrong bitmap size"))?;
+    for (tile, x, y) in tiles {
+        image::imageops::replace(&mut grid, &tile, i64::from(x), i64::from(y));
+    }
+    Ok(grid)
+}
+
+/// One image, enlarged with hard pixel edges.
+fn tile(image: &[u8], shape: ImageShape) -> RgbImage {
+    let plane = shape.height * shape.width;
+    let small: RgbImage = ImageBuffer::from_fn(shape.width as u32, shape.height as u32, |x, y| {
+        let at = |channel: usize| image[channel * plane + y as usize * shape.width + x as usize];
+        if shape.channels == 3 {
+            Rgb([at(0), at(1), at(2)])
+        } else {
+            let Luma([v]) = Luma([at(0)]);
+            Rgb([v, v, v])
+        }
+    });
+    image::imageops::resize(&small, TILE, TILE, FilterType::Nearest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seed_picks_the_images() {
+        let shape = ImageShape { channels: 3, height: 2, width: 2 };
+        let split = Split { pixels: (0..240).collect(), labels: (0..20).map(|l| l % 10).collect(), shape };
+        let classes: Vec<String> = (0..10).map(|c| format!("class {c}")).collect();
+        let draw = |seed| grid(&split, &classes, 4, 3, seed).unwrap();
+        assert_eq!(draw(1).dimensions(), (4 * 94 + 10, 3 * 114 + 10));
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+    }
+}

@@ -1,0 +1,286 @@
+//! The training loop, top to bottom. It tells observers what happens and knows none of them.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use web_time::Instant;
+
+use crate::batches::DeviceSplit;
+use crate::dataset::Dataset;
+use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::{self, EpochMetrics, Evaluation};
+use crate::model::Model;
+use crate::optimizer::Optimizer;
+use crate::recipe::Recipe;
+
+/// Losses are read back at the end of an epoch, and in a long one at most this often in between.
+const READS_PER_EPOCH: usize = 8;
+/// A shorter epoch than this has no read-back in between.
+const READ_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How far a run has come. With the weights and the optimizer's state it is all that a resumed run needs: the
+/// order of images, the learning rate, the best epoch and the patience all follow from it and the recipe.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The epochs that are done.
+    pub history: Vec<EpochMetrics>,
+    /// The losses of those steps of the next epoch that are done.
+    pub losses: Vec<f32>,
+    /// Seconds that the unfinished epoch has taken so far.
+    pub seconds: f64,
+}
+
+impl Progress {
+    /// The position in `history` of the best test accuracy, the earliest if there are several.
+    pub fn best(&self) -> Option<usize> {
+        let accuracy = |i: &usize| self.history[*i].test_accuracy;
+        (0..self.history.len()).rev().max_by(|a, b| accuracy(a).total_cmp(&accuracy(b)))
+    }
+
+    /// Epochs since the test loss was last lower than ever before.
+    fn epochs_without_gain(&self) -> usize {
+        let loss = |i: &usize| self.history[*i].test_loss;
+        let lowest = (0..self.history.len()).min_by(|a, b| loss(a).total_cmp(&loss(b)));
+        lowest.map_or(0, |i| self.history.len() - 1 - i)
+    }
+}
+
+/// A run in motion.
+pub struct TrainState {
+    /// On an autodiff device; `valid()` gives the weights to keep.
+    pub model: Model,
+    /// With what it remembers of earlier steps.
+    pub optimizer: Optimizer,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+/// What the loop tells.
+pub enum Event<'a> {
+    /// Before the first step; the state may be that of a resumed run.
+    Started {
+        /// What is trained.
+        recipe: &'a Recipe,
+        /// Where it stands.
+        state: &'a TrainState,
+        /// Steps in an epoch.
+        steps: usize,
+    },
+    /// A step was handed to the device, which may still be at an earlier one.
+    Step {
+        /// Counted from 1.
+        epoch: usize,
+        /// Counted from 1.
+        step: usize,
+    },
+    /// The device has finished some steps.
+    Losses {
+        /// Of the first of `losses`, counted from 1 over all epochs.
+        first_step: usize,
+        /// One a step.
+        losses: &'a [f32],
+    },
+    /// An epoch is done and measured.
+    Epoch {
+        /// The last of these is the epoch's own.
+        history: &'a [EpochMetrics],
+        /// On the test set.
+        evaluation: &'a Evaluation,
+        /// The state after it.
+        state: &'a TrainState,
+    },
+    /// The run was asked to stop within an epoch and does so now.
+    Interrupted {
+        /// The state after the last step.
+        state: &'a TrainState,
+    },
+    /// No epoch follows.
+    Finished {
+        /// The state after the last epoch.
+        state: &'a TrainState,
+        /// On the test set, after the last epoch, if this call ran one.
+        evaluation: Option<&'a Evaluation>,
+        /// Whether the patience ran out before the epochs did.
+        early: bool,
+    },
+}
+
+/// Something that wants to know: a log, a plot, a checkpoint, a window.
+pub trait Observer {
+    /// Told of every event, in order.
+    ///
+    /// # Errors
+    /// Ends the run if the observer is essential; otherwise it is dropped with a warning.
+    fn notify(&mut self, event: &Event<'_>) -> Result<()>;
+
+    /// Whether a run without this observer is worth nothing.
+    fn essential(&self) -> bool {
+        false
+    }
+}
+
+/// A list of observers, told in order.
+#[derive(Default)]
+pub struct Observers(pub Vec<Box<dyn Observer>>);
+
+impl Observers {
+    fn tell(&mut self, event: &Event<'_>) -> Result<()> {
+        let mut failed = None;
+        self.0.retain_mut(|observer| match observer.notify(event) {
+            Ok(()) => true,
+            Err(e) if observer.essential() => {
+                failed.get_or_insert(e);
+                true
+            }
+            Err(e) => {
+                eprintln!("warning: {e}. Training goes on without it");
+                false
+            }
+        });
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+/// A fresh start: weights from the seed, nothing done.
+pub fn start(recipe: &Recipe, dataset: &Dataset, device: &Device) -> TrainState {
+    let device = device.clone().autodiff();
+    let model = Model::new(recipe, dataset.shape(), dataset.classes.len(), &device);
+    TrainState { model, optimizer: Optimizer::new(recipe.optimizer), progress: Progress::default() }
+}
+
+/// Checks what only the data can tell.
+///
+/// # Errors
+/// Usage: the batch is larger than the train set, or batch norm would meet a batch of one image.
+pub fn check(recipe: &Recipe, dataset: &Dataset) -> Result<()> {
+    let n = dataset.train.len();
+    if recipe.batch_size > n {
+        return Err(Error::usage(format!("batch size is {}, but there are {n} train images", recipe.batch_size)));
+    }
+    if recipe.batch_norm && n % recipe.batch_size == 1 {
+        let message = format!(
+            "batch normalization needs two images or more in every batch, but {n} images in batches of {} leave one: \
+             choose another batch size",
+            recipe.batch_size
+        );
+        return Err(Error::usage(message));
+    }
+    Ok(())
+}
+
+/// Trains until the recipe's epochs are done, the patience runs out, or `stop` holds a signal's number.
+///
+/// # Errors
+/// Training: the loss is not finite. Interrupted: a signal came. Device: the adapter is lost. Whatever an
+/// essential observer failed with.
+pub async fn train(
+    recipe: &Recipe,
+    dataset: &Dataset,
+    device: &Device,
+    mut state: TrainState,
+    stop: &AtomicUsize,
+    observers: &mut Observers,
+) -> Result<TrainState> {
+    check(recipe, dataset)?;
+    let train_set = DeviceSplit::new(&dataset.train, device);
+    let test_set = DeviceSplit::new(&dataset.test, device);
+    let classes = dataset.classes.len();
+    let ranges: Vec<_> = (0..train_set.len())
+        .step_by(recipe.batch_size)
+        .map(|start| start..(start + recipe.batch_size).min(train_set.len()))
+        .collect();
+    let sizes: Vec<usize> = ranges.iter().map(ExactSizeIterator::len).collect();
+    observers.tell(&Event::Started { recipe, state: &state, steps: ranges.len() })?;
+
+    let mut evaluation = None;
+    while state.progress.history.len() < recipe.epochs && !out_of_patience(recipe, &state.progress) {
+        let epoch = state.progress.history.len();
+        let learning_rate = recipe.schedule.learning_rate(recipe.learning_rate, epoch);
+        let order = train_set.shuffled(recipe.seed, epoch);
+        let before = state.progress.seconds;
+        let started = Instant::now();
+        let (mut unread, mut last_read) = (Vec::new(), started);
+
+        for (step, range) in ranges.iter().enumerate().skip(state.progress.losses.len()) {
+            let batch = train_set.batch(&order, range.clone());
+            let logits = state.model.forward(batch.images);
+            let loss = recipe.loss.compute(logits, batch.labels);
+            let gradients = loss.backward();
+            unread.push(loss.inner());
+            state.model = state.optimizer.step(learning_rate, state.model, gradients);
+            observers.tell(&Event::Step { epoch: epoch + 1, step: step + 1 })?;
+
+            let done = step + 1 == ranges.len();
+            let stopped = stop.load(Ordering::Relaxed);
+            let due = unread.len() * READS_PER_EPOCH >= ranges.len() && last_read.elapsed() >= READ_INTERVAL;
+            if done || due || stopped != 0 {
+                let losses = metrics::read(Tensor::cat(std::mem::take(&mut unread), 0)).await?;
+                last_read = Instant::now();
+                let first_step = epoch * ranges.len() + state.progress.losses.len() + 1;
+                observers.tell(&Event::Losses { first_step, losses: &losses })?;
+                refuse_non_finite(&losses, first_step, recipe)?;
+                state.progress.losses.extend(losses);
+            }
+            if stopped != 0 && !done {
+                state.progress.seconds = before + started.elapsed().as_secs_f64();
+                observers.tell(&Event::Interrupted { state: &state })?;
+                return Err(Error::new(ErrorKind::Interrupted(stopped as i32), "stopped by a signal"));
+            }
+        }
+
+        let train_seconds = before + started.elapsed().as_secs_f64();
+        let model = state.model.valid();
+        let batch = evaluation_batch(recipe);
+        let measured = metrics::evaluate(&model, &test_set, recipe.loss, classes, batch).await?;
+        refuse_non_finite(&[measured.loss as f32], (epoch + 1) * ranges.len(), recipe)?;
+        let losses = std::mem::take(&mut state.progress.losses);
+        state.progress.seconds = 0.0;
+        state.progress.history.push(EpochMetrics {
+            epoch: epoch + 1,
+            train_loss: metrics::weighted_mean(&losses, &sizes),
+            test_loss: measured.loss,
+            test_accuracy: measured.accuracy,
+            learning_rate,
+            seconds: before + started.elapsed().as_secs_f64(),
+            images_per_second: train_set.len() as f64 / train_seconds,
+        });
+        observers.tell(&Event::Epoch { history: &state.progress.history, evaluation: &measured, state: &state })?;
+        evaluation = Some(measured);
+        let stopped = stop.load(Ordering::Relaxed);
+        if stopped != 0 && state.progress.history.len() < recipe.epochs {
+            observers.tell(&Event::Interrupted { state: &state })?;
+            return Err(Error::new(ErrorKind::Interrupted(stopped as i32), "stopped by a signal"));
+        }
+    }
+
+    let early = state.progress.history.len() < recipe.epochs;
+    observers.tell(&Event::Finished { state: &state, evaluation: evaluation.as_ref(), early })?;
+    Ok(state)
+}
+
+/// The batch size for measuring: the recipe's, so that no other shape is compiled and tuned, unless it is tiny.
+pub fn evaluation_batch(recipe: &Recipe) -> usize {
+    recipe.batch_size.clamp(100, 1000)
+}
+
+fn out_of_patience(recipe: &Recipe, progress: &Progress) -> bool {
+    recipe.patience.is_some_and(|patience| progress.epochs_without_gain() >= patience)
+}
+
+fn refuse_non_finite(losses: &[f32], first_step: usize, recipe: &Recipe) -> Result<()> {
+    match losses.iter().position(|loss| !loss.is_finite()) {
+        None => Ok(()),
+        Some(i) => Err(Error::new(
+            ErrorKind::Training,
+            format!(
+                "the loss became {} at step {}: the learning rate {} may be too high",
+                losses[i],
+                first_step + i,
+                recipe.learning_rate
+            ),
+        )),
+    }
+}
