@@ -38,7 +38,7 @@ impl RunDir {
             match fs::create_dir(&path) {
                 Ok(()) => {
                     let dir = Self { path };
-                    dir.write_atomically("recipe.toml", to_toml(recipe)?.as_bytes())?;
+                    dir.write_recipe(recipe)?;
                     dir.write_atomically("dataset.json", &to_json(dataset)?)?;
                     dir.write_atomically("device.json", &to_json(device)?)?;
                     return Ok(dir);
@@ -91,6 +91,16 @@ impl RunDir {
     /// The folder with the checkpoints `last` and `best`.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")
+    }
+
+    /// Says what is trained.
+    ///
+    /// # Errors
+    /// Io.
+    pub fn write_recipe(&self, recipe: &Recipe) -> Result<()> {
+        let text = toml::to_string_pretty(recipe)
+            .map_err(|e| Error::new(ErrorKind::InvalidData, format!("the recipe cannot be written as TOML: {e}")))?;
+        self.write_atomically("recipe.toml", text.as_bytes())
     }
 
     /// What was trained.
@@ -172,11 +182,6 @@ pub fn to_json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
         .map_err(|e| Error::new(ErrorKind::InvalidData, format!("cannot be written as JSON: {e}")))?;
     bytes.push(b'\n');
     Ok(bytes)
-}
-
-fn to_toml(recipe: &Recipe) -> Result<String> {
-    toml::to_string_pretty(recipe)
-        .map_err(|e| Error::new(ErrorKind::InvalidData, format!("the recipe cannot be written as TOML: {e}")))
 }
 
 /// A name that stays inside its folder on every system.

@@ -44,10 +44,10 @@ pub struct TrainArgs {
     #[arg(long)]
     optimizer: Option<String>,
     /// Momentum of sgd [default: 0]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     momentum: Option<f64>,
     /// Learning rate [default: 0.1 for sgd, 0.001 for adam]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     lr: Option<f64>,
     /// constant, or step:SIZE:GAMMA (times GAMMA after every SIZE epochs) [default: constant]
     #[arg(long)]
@@ -59,7 +59,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "SIZE")]
     batch: Option<usize>,
     /// Share of the train set to use, the first images of every class
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     fraction: Option<f64>,
     /// Decides initial weights and the order of images [default: 0]
     #[arg(long)]
@@ -68,7 +68,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "EPOCHS")]
     patience: Option<usize>,
     /// Fail (exit code 1) if the best test accuracy, in percent, stays below this
-    #[arg(long, value_name = "PERCENT")]
+    #[arg(long, value_name = "PERCENT", allow_negative_numbers = true)]
     target_accuracy: Option<f64>,
     /// Save a checkpoint every so many epochs [default: when ten seconds have passed, and at the end]
     #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u64).range(1..))]
@@ -179,7 +179,10 @@ pub fn run(args: TrainArgs) -> Result<()> {
     train::check(&recipe, &loaded.dataset)?; // before any device starts
     let (device, info) = args.device.clone().unwrap_or(DeviceArgs { device: None }).open()?;
     let dir = match resumed {
-        Some(dir) => dir,
+        Some(dir) => {
+            dir.write_recipe(&recipe)?; // its epochs may be more than before
+            dir
+        }
         None => {
             let root = args.out.clone().unwrap_or_else(|| "runs".into());
             let (experiment, data) = (experiment_of(&recipe), loaded.dataset.info(&loaded.origin));

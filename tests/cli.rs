@@ -1,0 +1,415 @@
+//! The built program, driven as a user would, in temporary folders.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use common::{gpu_request, ok, real_data, run, tinderbox};
+use serde_json::Value;
+use tempfile::tempdir;
+
+const SAMPLE: [&str; 4] = ["--dataset", "mnist-sample", "--device", "cpu"];
+
+fn train(dir: &Path, args: &[&str]) -> String {
+    ok(dir, &[&["train"][..], args, &SAMPLE].concat())
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+#[test]
+fn a_bare_run_without_network_trains_on_the_sample_and_leaves_everything() {
+    let dir = tempdir().unwrap();
+    let (code, stdout, stderr) = run(dir.path(), &[]);
+    assert_eq!(code, 0, "{stdout}\n{stderr}");
+    assert!(stderr.contains("training on the bundled sample"), "{stderr}");
+    assert!(stderr.contains("train-images-idx3-ubyte.gz"), "{stderr}");
+    assert!(stdout.contains("epoch 20/20"), "{stdout}");
+    let run_dir = dir.path().join("runs/mnist-sample/linear_v1-bn-ce");
+    for file in [
+        "recipe.toml",
+        "dataset.json",
+        "device.json",
+        "metrics.csv",
+        "steps.csv",
+        "weights.safetensors",
+        "checkpoints/last/manifest.json",
+        "checkpoints/best/manifest.json",
+    ] {
+        assert!(run_dir.join(file).is_file(), "{file}");
+    }
+    for stem in ["train_loss", "test_loss", "test_accuracy", "confusion"] {
+        let svg = fs::read_to_string(run_dir.join(format!("{stem}.svg"))).unwrap();
+        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{stem}.svg");
+        image::open(run_dir.join(format!("{stem}.png"))).unwrap();
+    }
+    let metrics = fs::read_to_string(run_dir.join("metrics.csv")).unwrap();
+    let rows: Vec<Vec<f64>> =
+        metrics.lines().skip(1).map(|line| line.split(',').map(|field| field.parse().unwrap()).collect()).collect();
+    assert_eq!(rows.len(), 20);
+    let accuracy = rows[19][3];
+    assert!(accuracy >= 92.0, "test accuracy after 20 epochs on 4,000 digits: {accuracy} %");
+    assert_eq!(fs::read_to_string(run_dir.join("steps.csv")).unwrap().lines().count(), 1 + 20 * 8);
+    let leftovers = fs::read_dir(&run_dir).unwrap().filter(|e| {
+        let name = e.as_ref().unwrap().file_name().into_string().unwrap();
+        name.ends_with(".part")
+    });
+    assert_eq!(leftovers.count(), 0);
+}
+
+#[test]
+fn wrong_usage_is_refused_with_a_hint_before_anything_is_written() {
+    let cases: &[(&[&str], &str)] = &[
+        (&["train", "linear_v1-bn-cee"], "Did you mean 'linear_v1-bn-ce'?"),
+        (&["train", "--model", "linear_v2"], "Did you mean"),
+        (&["train", "--loss", "msee"], "Did you mean 'mse'?"),
+        (&["train", "--optimizer", "adan"], "Did you mean 'adam'?"),
+        (&["train", "--dataset", "mnits"], "Did you mean 'mnist'?"),
+        (&["train", "--lr", "NaN"], "learning rate"),
+        (&["train", "--lr", "-1"], "learning rate"),
+        (&["train", "--batch", "0"], "batch size"),
+        (&["train", "--batch", "4001", "--dataset", "mnist-sample"], "4000 train images"),
+        (&["train", "--batch", "1333", "--dataset", "mnist-sample"], "batch normalization needs two"),
+        (&["train", "--fraction", "0"], "fraction"),
+        (&["train", "--fraction", "1.5"], "fraction"),
+        (&["train", "--epochs", "0"], "epochs"),
+        (&["train", "--schedule", "step:0:0.5"], "step size"),
+        (&["train", "--schedule", "linear"], "step:SIZE:GAMMA"),
+        (&["train", "--momentum", "0.9", "--optimizer", "adam"], "--momentum"),
+        (&["train", "--model", "linear_v0", "--batch-norm", "on"], "linear_v0"),
+        (&["train", "--name", "../x", "--dataset", "mnist-sample", "--device", "cpu"], "plain folder name"),
+        (&["train", "--resume", "nowhere"], "no run"),
+        (&["compare", "nowhere"], "no run"),
+        (&["tarin"], "train"),
+        (&["train", "--lrr", "1"], "--lr"),
+    ];
+    let dir = tempdir().unwrap();
+    for (args, hint) in cases {
+        let (code, stdout, stderr) = run(dir.path(), args);
+        assert_eq!(code, 2, "{args:?}\n{stdout}\n{stderr}");
+        assert!(stderr.contains(hint), "{args:?}: {stderr}");
+    }
+    let runs = dir.path().join("runs");
+    let files = |p: &Path| fs::read_dir(p).map_or(0, Iterator::count);
+    assert!(files(&runs) == 0 || files(&runs.join("mnist-sample")) == 0, "a refused run leaves no folder");
+}
+
+#[test]
+fn missing_data_says_which_files_go_where() {
+    let dir = tempdir().unwrap();
+    for args in
+        [&["train", "--dataset", "mnist"][..], &["train", "--data-dir", "d"], &["samples", "mnist", "--png", "x.png"]]
+    {
+        let (code, _, stderr) = run(dir.path(), args);
+        assert_eq!(code, 1, "{args:?}: {stderr}");
+        assert!(stderr.contains("t10k-labels-idx1-ubyte.gz into") && stderr.contains("--data-dir"), "{stderr}");
+    }
+    let (code, _, stderr) = run(dir.path(), &["train", "--dataset", "idx:nowhere"]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("nowhere"), "{stderr}");
+}
+
+#[test]
+fn a_device_that_is_not_there_is_an_error_that_lists_what_is() {
+    let dir = tempdir().unwrap();
+    let (code, _, stderr) = run(dir.path(), &["train", "--dataset", "mnist-sample", "--device", "no such card"]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("no device matches 'no such card'") && stderr.contains("(cpu, flex)"), "{stderr}");
+    let devices = json(&ok(dir.path(), &["devices", "--json"]));
+    let devices = devices.as_array().unwrap();
+    assert_eq!(devices.iter().filter(|d| d["default"] == true).count(), 1);
+    assert!(devices.iter().any(|d| d["kind"] == "cpu"));
+    let default = devices.iter().find(|d| d["default"] == true).unwrap();
+    assert_ne!(default["kind"], "software", "a software adapter is never the default");
+    assert!(ok(dir.path(), &["devices"]).contains("* is what a bare run takes"));
+}
+
+fn weights(dir: &Path, run: &str) -> Vec<u8> {
+    fs::read(dir.join("runs/mnist-sample").join(run).join("weights.safetensors")).unwrap()
+}
+
+#[test]
+fn a_resumed_run_ends_with_the_same_bytes_as_one_that_never_stopped() {
+    let dir = tempdir().unwrap();
+    for (name, options) in [
+        ("sgd", &["--optimizer", "sgd", "--momentum", "0.9", "--lr", "0.05"][..]),
+        ("adam", &["--optimizer", "adam", "--schedule", "step:1:0.9"]),
+    ] {
+        let whole = format!("{name}-whole");
+        train(dir.path(), &[&["--epochs", "5", "--name", &whole], options].concat());
+        train(dir.path(), &[&["--epochs", "2", "--name", name], options].concat());
+        let path = format!("runs/mnist-sample/{name}");
+        let again = ok(dir.path(), &["train", "--resume", &path, "--epochs", "5", "--device", "cpu"]);
+        assert!(again.contains("resuming after epoch 2") && again.contains("epoch 5/5"), "{again}");
+        assert_eq!(weights(dir.path(), name), weights(dir.path(), &whole), "{name}");
+        let losses = |run: &str| {
+            let path = dir.path().join("runs/mnist-sample").join(run);
+            fs::read_to_string(path.join("steps.csv")).unwrap()
+        };
+        assert_eq!(losses(name), losses(&whole), "{name}");
+    }
+}
+
+#[test]
+fn two_runs_of_one_seed_are_equal_and_of_two_seeds_are_not() {
+    let dir = tempdir().unwrap();
+    for (name, seed) in [("a", "1"), ("b", "1"), ("c", "2")] {
+        train(dir.path(), &["--epochs", "2", "--name", name, "--seed", seed, "--batch", "300"]);
+    }
+    let [a, b, c] = ["a", "b", "c"].map(|name| {
+        let bytes = weights(dir.path(), name);
+        let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        bytes[8 + header..].to_vec() // the header holds the recipe, and so the seed
+    });
+    assert_eq!(a, b);
+    assert_ne!(a, c);
+}
+
+#[test]
+fn another_recipe_cannot_be_resumed() {
+    let dir = tempdir().unwrap();
+    train(dir.path(), &["--epochs", "1", "--name", "r"]);
+    let resume = ["train", "--resume", "runs/mnist-sample/r", "--device", "cpu"];
+    let (code, _, stderr) = run(dir.path(), &[&resume[..], &["--lr", "0.2", "--seed", "9"]].concat());
+    assert_eq!(code, 2);
+    assert!(stderr.contains("learning_rate: 0.1 -> 0.2") && stderr.contains("seed: 0 -> 9"), "{stderr}");
+    let (code, _, stderr) = run(dir.path(), &["train", "--name", "r", "--dataset", "mnist-sample", "--device", "cpu"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("--resume"), "{stderr}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_signal_saves_within_the_epoch_and_the_rest_is_the_same() {
+    let dir = tempdir().unwrap();
+    let args = ["train", "--epochs", "100000", "--name", "stopped", "--batch", "50"];
+    let mut child = tinderbox(dir.path(), &[&args[..], &SAMPLE].concat())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let metrics = dir.path().join("runs/mnist-sample/stopped/metrics.csv");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 3 {
+        assert!(Instant::now() < deadline, "no epoch within a minute");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let kill = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    let mut stderr = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut stderr).unwrap();
+    assert!(stderr.contains("tinderbox train --resume runs/mnist-sample/stopped"), "{stderr}");
+
+    let done = fs::read_to_string(&metrics).unwrap().lines().count() - 1;
+    let epochs = (done + 2).to_string();
+    ok(dir.path(), &["train", "--resume", "runs/mnist-sample/stopped", "--epochs", &epochs, "--device", "cpu"]);
+    train(dir.path(), &["--epochs", &epochs, "--name", "whole", "--batch", "50"]);
+    assert_eq!(weights(dir.path(), "stopped"), weights(dir.path(), "whole"));
+}
+
+#[test]
+fn a_missed_target_and_an_exploding_loss_fail() {
+    let dir = tempdir().unwrap();
+    let sample = |args: &[&str]| run(dir.path(), &[&["train"][..], args, &SAMPLE].concat());
+    let (code, stdout, stderr) = sample(&["--epochs", "1", "--target-accuracy", "99.9"]);
+    assert_eq!(code, 1, "{stdout}");
+    assert!(stderr.contains("below the target"), "{stderr}");
+    assert_eq!(sample(&["--epochs", "2", "--target-accuracy", "50"]).0, 0);
+    let (code, stdout, stderr) = sample(&["--lr", "1e30", "--batch-norm", "off", "--epochs", "5"]);
+    assert_eq!(code, 1, "{stdout}");
+    assert!(
+        stderr.contains("learning rate 1000000000000000019884624838656 may be too high")
+            || stderr.contains("may be too high"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn patience_ends_a_run_early() {
+    let dir = tempdir().unwrap();
+    let stdout = train(dir.path(), &["--epochs", "500", "--patience", "3", "--lr", "0.5"]);
+    assert!(stdout.contains("stopped early: no lower test loss for 3 epochs"), "{stdout}");
+}
+
+#[test]
+fn a_damaged_checkpoint_is_refused() {
+    let dir = tempdir().unwrap();
+    train(dir.path(), &["--epochs", "1", "--name", "r"]);
+    let part = dir.path().join("runs/mnist-sample/r/checkpoints/last/model.safetensors");
+    let whole = fs::read(&part).unwrap();
+    let mut flipped = whole.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    for damaged in [&flipped[..], &whole[..whole.len() / 2]] {
+        fs::write(&part, damaged).unwrap();
+        let (code, _, stderr) = run(dir.path(), &["train", "--resume", "runs/mnist-sample/r", "--epochs", "2"]);
+        assert_eq!(code, 1, "{stderr}");
+        assert!(stderr.contains("model.safetensors") && stderr.contains("expected"), "{stderr}");
+    }
+}
+
+#[test]
+fn evaluate_predict_and_compare_use_a_run() {
+    let dir = tempdir().unwrap();
+    train(dir.path(), &["--epochs", "12", "--name", "r"]);
+    train(dir.path(), &["--epochs", "2", "--name", "s", "--model", "linear_v0"]);
+    let run_dir = dir.path().join("runs/mnist-sample/r");
+    let metrics = fs::read_to_string(run_dir.join("metrics.csv")).unwrap();
+    let last: f64 = metrics.lines().last().unwrap().split(',').nth(3).unwrap().parse().unwrap();
+    let path = "runs/mnist-sample/r";
+    let measured = json(&ok(dir.path(), &["evaluate", path, "--checkpoint", "last", "--device", "cpu", "--json"]));
+    assert!((measured["accuracy"].as_f64().unwrap() - last).abs() < 1e-9);
+    assert_eq!(measured["test_images"], 1000);
+
+    // Test digits of the sample, dark on a large white sheet.
+    let source = tinderbox::dataset::DataSource::MnistSample;
+    let test = tinderbox::dataset::load(&source, None).unwrap().dataset.test;
+    let mut args = vec!["predict", path, "--device", "cpu", "--json"];
+    let names: Vec<String> = (0..30).map(|i| format!("digit-{i}.png")).collect();
+    for (i, name) in names.iter().enumerate() {
+        let digit = image::GrayImage::from_raw(28, 28, test.image(i).unwrap().to_vec()).unwrap();
+        let mut sheet = image::GrayImage::from_pixel(300, 200, image::Luma([255]));
+        let mut large = image::imageops::resize(&digit, 112, 112, image::imageops::FilterType::Triangle);
+        image::imageops::invert(&mut large);
+        image::imageops::replace(&mut sheet, &large, 150, 20);
+        sheet.save(dir.path().join(name)).unwrap();
+        args.push(name);
+    }
+    let guesses = json(&ok(dir.path(), &args));
+    let hits = guesses.as_array().unwrap().iter().zip(&test.labels).filter(|(guess, label)| {
+        assert_eq!(guess["top"].as_array().unwrap().len(), 3);
+        guess["top"][0]["class"] == label.to_string()
+    });
+    let hits = hits.count();
+    assert!(hits >= 24, "{hits} of 30 digits");
+    fs::write(dir.path().join("broken.png"), b"\x89PNG\r\n\x1a\nnonsense").unwrap();
+    let (code, _, stderr) = run(dir.path(), &["predict", path, "broken.png", "--device", "cpu"]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("broken.png"), "{stderr}");
+
+    let stdout = ok(dir.path(), &["compare", path, "runs/mnist-sample/s", "--out", "c"]);
+    assert!(stdout.contains("best accuracy"), "{stdout}");
+    let html = fs::read_to_string(dir.path().join("c/report.html")).unwrap();
+    assert!(html.contains("<svg") && !html.contains("{{") && !html.contains("http://localhost"));
+    assert!(dir.path().join("c/test_accuracy.png").is_file());
+    let rows = json(&ok(dir.path(), &["compare", path, "--json"]));
+    assert_eq!(rows[0]["metrics"].as_array().unwrap().len(), 12);
+}
+
+#[test]
+fn samples_are_drawn_and_a_missing_display_is_an_error_that_names_png() {
+    let dir = tempdir().unwrap();
+    ok(dir.path(), &["samples", "mnist-sample", "--seed", "3", "--png", "grid.png"]);
+    assert!(image::open(dir.path().join("grid.png")).unwrap().width() > 500);
+    if cfg!(target_os = "linux") {
+        let mut command = tinderbox(dir.path(), &["samples", "mnist-sample"]);
+        let (code, _, stderr) =
+            common::text(command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").output().unwrap());
+        assert_eq!(code, 1, "{stderr}");
+        assert!(stderr.contains("--png"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_reproduction_writes_one_report_and_goes_on_where_it_stopped() {
+    let dir = tempdir().unwrap();
+    let command = ["reproduce", "mnist", "--dataset", "mnist-sample", "--device", "cpu", "--epochs", "3"];
+    let stdout = ok(dir.path(), &command);
+    assert!(stdout.contains("linear_v1-bn-ce-on-probabilities") && stdout.contains("confirmed"), "{stdout}");
+    let folder = dir.path().join("runs/reproduce-mnist");
+    let report = fs::read_to_string(folder.join("report.md")).unwrap();
+    for text in ["25:03", "linear_v0-mse", "beats its absence", "epoch 41"] {
+        assert!(report.contains(text), "{text}: {report}");
+    }
+    assert!(fs::read_to_string(folder.join("report.html")).unwrap().contains("<svg"));
+    // As if it had been interrupted before its last run.
+    fs::remove_dir_all(folder.join("linear_v1-bn-ce")).unwrap();
+    let stdout = ok(dir.path(), &command);
+    assert_eq!(stdout.matches("already finished").count(), 4, "{stdout}");
+    let (code, _, stderr) = run(dir.path(), &[&command[..], &["--seed", "1"]].concat());
+    assert_eq!(code, 2);
+    assert!(stderr.contains("seed: 0 -> 1"), "{stderr}");
+}
+
+#[test]
+fn an_idx_folder_with_its_own_classes_trains() {
+    let dir = tempdir().unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/mnist-sample");
+    let folder = dir.path().join("mine");
+    fs::create_dir(&folder).unwrap();
+    for entry in fs::read_dir(source).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+    }
+    let classes = "nought one two three four five six seven eight nine".replace(' ', "\n");
+    fs::write(folder.join("classes.txt"), classes).unwrap();
+    ok(dir.path(), &["train", "--dataset", "idx:mine", "--epochs", "1", "--device", "cpu", "--fraction", "0.5"]);
+    let about = json(&fs::read_to_string(dir.path().join("runs/idx-mine/linear_v1-bn-ce/dataset.json")).unwrap());
+    assert_eq!(about["classes"][0], "nought");
+    assert_eq!(about["train_images"], 2000);
+}
+
+#[test]
+fn the_gpu_path_trains_to_the_same_losses() {
+    let Some(device) = gpu_request("the_gpu_path_trains_to_the_same_losses") else { return };
+    let dir = tempdir().unwrap();
+    let epochs = ["train", "--dataset", "mnist-sample", "--epochs", "2"];
+    ok(dir.path(), &[&epochs[..], &["--name", "cpu", "--device", "cpu"]].concat());
+    ok(dir.path(), &[&epochs[..], &["--name", "gpu", "--device", &device]].concat());
+    let losses = |name: &str| -> Vec<f64> {
+        let text = fs::read_to_string(dir.path().join("runs/mnist-sample").join(name).join("steps.csv")).unwrap();
+        text.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().parse().unwrap()).collect()
+    };
+    let (cpu, gpu) = (losses("cpu"), losses("gpu"));
+    assert_eq!(cpu.len(), 16);
+    for (step, (a, b)) in cpu.iter().zip(&gpu).enumerate() {
+        assert!((a - b).abs() < 1e-3 * a.abs().max(1.0), "step {}: cpu {a}, gpu {b}", step + 1);
+    }
+    let about = json(&fs::read_to_string(dir.path().join("runs/mnist-sample/gpu/device.json")).unwrap());
+    assert_ne!(about["kind"], "cpu");
+}
+
+#[test]
+fn the_real_mnist_trains() {
+    let Some(data) = real_data("the_real_mnist_trains") else { return };
+    let dir = tempdir().unwrap();
+    let data = data.to_str().unwrap();
+    ok(dir.path(), &["train", "--data-dir", data, "--device", "cpu", "--epochs", "3", "--target-accuracy", "96.5"]);
+}
+
+#[test]
+fn tensorboard_reads_every_scalar() {
+    let python = std::env::var("TINDERBOX_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
+    let has_tensorboard = std::process::Command::new(&python).args(["-c", "import tensorboard"]).output();
+    if !has_tensorboard.is_ok_and(|output| output.status.success()) {
+        println!("skipped tensorboard_reads_every_scalar: {python} has no tensorboard (pip install tensorboard)");
+        return;
+    }
+    let dir = tempdir().unwrap();
+    train(dir.path(), &["--epochs", "2", "--name", "r"]);
+    ok(dir.path(), &["train", "--resume", "runs/mnist-sample/r", "--epochs", "3", "--device", "cpu"]);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/read_tensorboard.py");
+    let output = std::process::Command::new(python).arg(script).arg(dir.path().join("runs/mnist-sample/r")).output();
+    let (code, stdout, stderr) = common::text(output.unwrap());
+    assert_eq!(code, 0, "{stderr}");
+    let scalars = json(&stdout);
+    let column = |file: &str, index: usize| -> Vec<f64> {
+        let text = fs::read_to_string(dir.path().join("runs/mnist-sample/r").join(file)).unwrap();
+        text.lines().skip(1).map(|line| line.split(',').nth(index).unwrap().parse().unwrap()).collect()
+    };
+    for (tag, expected) in [
+        ("linear_v1/Train_Loss", column("steps.csv", 1)),
+        ("linear_v1/Test_Loss", column("metrics.csv", 2)),
+        ("linear_v1/Test_Accuracy", column("metrics.csv", 3)),
+    ] {
+        let found = scalars[tag].as_array().unwrap();
+        assert_eq!(found.len(), expected.len(), "{tag}");
+        for (i, (pair, expected)) in found.iter().zip(expected).enumerate() {
+            assert_eq!(pair[0], i + 1, "{tag}: steps count from 1");
+            assert!((pair[1].as_f64().unwrap() - expected).abs() <= 1e-6 * expected.abs().max(1.0), "{tag} {i}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What several test files need.
+#![allow(dead_code)] // each test file uses its own part
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use burn::tensor::Device;
+use tinderbox::device::{AdapterKind, Request, choose, list};
+
+/// The device that GPU tests run on, as `--device` takes it: the best GPU, else a software adapter, else none.
+/// `TINDERBOX_TEST_DEVICE` names another.
+pub fn gpu_request(test: &str) -> Option<String> {
+    if let Ok(name) = std::env::var("TINDERBOX_TEST_DEVICE") {
+        return Some(name);
+    }
+    let candidates = list(&Request::Gpu);
+    if choose(&candidates, &Request::Gpu).is_ok() {
+        return Some("gpu".into());
+    }
+    let software =
+        candidates.iter().position(|c| c.info.kind == AdapterKind::Software && c.info.name.contains("llvmpipe"));
+    if software.is_none() {
+        println!("skipped {test}: there is no GPU, and no llvmpipe (Debian: mesa-vulkan-drivers)");
+    }
+    software.map(|index| index.to_string())
+}
+
+/// The same, opened. Kernels are tuned as little as possible.
+pub fn gpu(test: &str) -> Option<Device> {
+    let request = Request::from(gpu_request(test)?.as_str());
+    let mut candidates = list(&request);
+    let index = choose(&candidates, &request).unwrap();
+    Some(candidates.swap_remove(index).open().unwrap())
+}
+
+/// The folder with the real data sets, if `TINDERBOX_TEST_DATA` names one.
+pub fn real_data(test: &str) -> Option<PathBuf> {
+    let dir = std::env::var_os("TINDERBOX_TEST_DATA").map(PathBuf::from).filter(|dir| dir.is_dir());
+    if dir.is_none() {
+        println!("skipped {test}: TINDERBOX_TEST_DATA names no folder with the real data sets");
+    }
+    dir
+}
+
+/// The built program, in `dir`, cut off from the network and from the environment's settings.
+pub fn tinderbox(dir: &std::path::Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tinderbox"));
+    command.current_dir(dir).args(args);
+    for variable in ["TINDERBOX_DATA", "TINDERBOX_MIRROR"] {
+        command.env_remove(variable);
+    }
+    for variable in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
+        command.env(variable, "http://127.0.0.1:1");
+    }
+    command
+}
+
+/// Runs it to its end: (exit code, standard output, standard error).
+pub fn run(dir: &std::path::Path, args: &[&str]) -> (i32, String, String) {
+    text(tinderbox(dir, args).output().unwrap())
+}
+
+/// Runs it and insists on success; returns standard output.
+pub fn ok(dir: &std::path::Path, args: &[&str]) -> String {
+    let (code, stdout, stderr) = run(dir, args);
+    assert_eq!(code, 0, "tinderbox {args:?}\n{stdout}\n{stderr}");
+    stdout
+}
+
+/// An output as text.
+pub fn text(output: Output) -> (i32, String, String) {
+    let utf8 = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap_or(-1), utf8(output.stdout), utf8(output.stderr))
+}

@@ -1,0 +1,175 @@
+//! Models, losses and optimizers against figures computed with PyTorch (tests/pytorch_fixture.py), on the CPU and, if
+//! there is one, on a GPU or a software adapter.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use safetensors::SafeTensors;
+use serde::Deserialize;
+use tinderbox::dataset::ImageShape;
+use tinderbox::model::Model;
+use tinderbox::optimizer::Optimizer;
+use tinderbox::recipe::{OptimizerConfig, Recipe};
+use tinderbox::weights;
+
+const N: usize = 12;
+const SHAPE: ImageShape = ImageShape { channels: 1, height: 4, width: 5 };
+const CLASSES: usize = 10;
+
+#[derive(Deserialize)]
+struct Fixture {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    model: String,
+    batch_norm: bool,
+    loss: String,
+    optimizer: String,
+    gradients: BTreeMap<String, Digest>,
+    losses: Vec<f64>,
+    weights: BTreeMap<String, Digest>,
+    logits: Digest,
+}
+
+#[derive(Deserialize)]
+struct Digest {
+    sum: f64,
+    abs: f64,
+    some: Vec<f64>,
+}
+
+impl Digest {
+    fn check(&self, what: &str, values: &[f32], tolerance: f64) {
+        let scale = self.abs / values.len() as f64; // the mean size of a value
+        let sum: f64 = values.iter().map(|&v| f64::from(v)).sum();
+        let abs: f64 = values.iter().map(|&v| f64::from(v).abs()).sum();
+        let close = |part: &str, found: f64, expected: f64, scale: f64| {
+            // The floor is for biases before batch norm, whose true gradient is zero.
+            let bound = tolerance * (expected.abs() + scale) + 1e-6;
+            assert!((found - expected).abs() <= bound, "{what}, {part}: PyTorch {expected}, found {found}");
+        };
+        close("sum", sum, self.sum, self.abs);
+        close("sum of absolute values", abs, self.abs, 0.0);
+        for (k, &expected) in self.some.iter().enumerate() {
+            close(&format!("value {k}/8"), f64::from(values[k * values.len() / 8]), expected, scale);
+        }
+    }
+}
+
+/// As in the script.
+fn noise(n: usize, salt: usize) -> Vec<f32> {
+    (0..n).map(|i| (((i * 7919 + salt * 104_729) % 1009) as f64 / 1009.0 - 0.5) as f32).collect()
+}
+
+/// Every tensor of a model under PyTorch's names, in PyTorch's layout.
+fn tensors(model: &Model) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
+    let bytes = weights::to_bytes(model, "").unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    file.tensors()
+        .into_iter()
+        .map(|(name, view)| {
+            let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+            (name, (view.shape().to_vec(), values))
+        })
+        .collect()
+}
+
+/// The model with the script's initial weights.
+fn with_initial_weights(model: Model) -> Model {
+    let mut salt = 0;
+    let mut parts: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    for (name, (shape, values)) in tensors(&model.valid()) {
+        let values = if name.contains("running") {
+            values
+        } else {
+            salt += 1;
+            let scale = name.starts_with("bn") && name.ends_with("weight");
+            noise(values.len(), salt - 1).into_iter().map(|v| if scale { 1.0 + v } else { 0.5 * v }).collect()
+        };
+        parts.push((name, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect()));
+    }
+    let views = parts.iter().map(|(name, shape, bytes)| {
+        (name, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).unwrap())
+    });
+    weights::load_bytes(model, safetensors::serialize(views, None).unwrap()).unwrap()
+}
+
+/// Puts the gradients where the weights are, so that they can be read under the same names.
+struct Differentiate<'a>(&'a Gradients);
+
+impl ModuleMapper for Differentiate<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        let tensor = match tensor.grad(self.0) {
+            Some(gradient) => Tensor::from_inner(gradient),
+            None => tensor,
+        };
+        Param::from_mapped_value(id, tensor, mapper)
+    }
+}
+
+fn check_all(device: &Device, tolerance: f64) {
+    let fixture: Fixture = serde_json::from_str(include_str!("fixtures/pytorch.json")).unwrap();
+    assert_eq!(fixture.cases.len(), 7);
+    for case in &fixture.cases {
+        let what = format!("{} bn={} {} {}", case.model, case.batch_norm, case.loss, case.optimizer);
+        let mut recipe = Recipe::preset("linear_v1-bn-ce").unwrap();
+        recipe.model = case.model.parse().unwrap();
+        recipe.batch_norm = case.batch_norm;
+        recipe.loss = case.loss.parse().unwrap();
+        let (config, learning_rate) = match case.optimizer.as_str() {
+            "sgd" => (OptimizerConfig::Sgd { momentum: 0.0 }, 0.1),
+            "sgd-momentum" => (OptimizerConfig::Sgd { momentum: 0.9 }, 0.1),
+            _ => (OptimizerConfig::Adam, 0.001),
+        };
+        let autodiff = device.clone().autodiff();
+        let mut model = with_initial_weights(Model::new(&recipe, SHAPE, CLASSES, &autodiff));
+        let mut optimizer = Optimizer::new(config);
+        let pixels: Vec<f32> = (0..N * SHAPE.len()).map(|i| ((i * 73 + 11) % 256) as f32 / 255.0).collect();
+        let labels: Vec<i32> = (0..N).map(|i| ((i * 7 + 3) % CLASSES) as i32).collect();
+        let images = Tensor::<4>::from_data(TensorData::new(pixels, [N, 1, SHAPE.height, SHAPE.width]), device);
+        let labels = Tensor::from_data(TensorData::new(labels, [N]), device);
+
+        for (step, &expected) in case.losses.iter().enumerate() {
+            let loss = recipe.loss.compute(model.forward(images.clone()), labels.clone());
+            let value: f32 = loss.clone().into_scalar();
+            let bound = tolerance * expected;
+            assert!((f64::from(value) - expected).abs() <= bound, "{what}, loss {step}: {expected}, found {value}");
+            let gradients = loss.backward();
+            if step == 0 {
+                let differentiated = model.clone().map(&mut Differentiate(&gradients)).valid();
+                for (name, (_, values)) in tensors(&differentiated) {
+                    if let Some(expected) = case.gradients.get(&name) {
+                        expected.check(&format!("{what}, gradient of {name}"), &values, tolerance);
+                    }
+                }
+            }
+            model = optimizer.step(learning_rate, model, gradients);
+        }
+        let model = model.valid();
+        let found = tensors(&model);
+        assert_eq!(found.keys().collect::<Vec<_>>(), case.weights.keys().collect::<Vec<_>>(), "{what}");
+        for (name, (_, values)) in &found {
+            case.weights[name].check(&format!("{what}, {name} after ten steps"), values, 3.0 * tolerance);
+        }
+        let logits: Vec<f32> = model.forward(images).into_data().try_to_vec().unwrap();
+        case.logits.check(&format!("{what}, logits"), &logits, 3.0 * tolerance);
+    }
+}
+
+#[test]
+fn the_cpu_agrees_with_pytorch() {
+    check_all(&Device::flex(), 2e-4);
+}
+
+#[test]
+fn the_gpu_agrees_with_pytorch() {
+    if let Some(device) = common::gpu("the_gpu_agrees_with_pytorch") {
+        check_all(&device, 1e-3);
+    }
+}
