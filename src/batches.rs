@@ -26,6 +26,7 @@ pub struct DeviceSplit {
 
 /// The bytes of all images. On the CPU the host's memory is the device's. GPU shaders have no 8-bit type, so
 /// there four pixels share a 32-bit word, the first in the lowest byte.
+#[allow(clippy::large_enum_variant)] // there are two of them in a run
 enum Pixels {
     Host(Vec<u8>),
     Packed(Tensor<2, Int>),

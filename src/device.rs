@@ -262,13 +262,24 @@ async fn request_device(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::
     request_plain_device(adapter).await
 }
 
+/// The largest buffer that is asked of a software adapter; lavapipe, which works, has the same.
+const SOFTWARE_BUFFER_BYTES: u64 = 128 << 20;
+
 /// All that the adapter can do, as burn's own runtime asks for it, but nothing experimental.
 async fn request_plain_device(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue), String> {
     let unwanted = wgpu::Features::MAPPABLE_PRIMARY_BUFFERS | wgpu::Features::all_experimental_mask();
+    let mut required_limits = adapter.limits();
+    if describe(adapter).kind == AdapterKind::Software {
+        // Burn's runtime measures memory throughput with a few buffers of the largest size, and SwiftShader claims
+        // more than it has: without this bound, out-of-memory panics of the device thread fill the terminal.
+        required_limits.max_buffer_size = required_limits.max_buffer_size.min(SOFTWARE_BUFFER_BYTES);
+        required_limits.max_storage_buffer_binding_size =
+            required_limits.max_storage_buffer_binding_size.min(SOFTWARE_BUFFER_BYTES);
+    }
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("tinderbox"),
         required_features: adapter.features().difference(unwanted),
-        required_limits: adapter.limits(),
+        required_limits,
         memory_hints: wgpu::MemoryHints::MemoryUsage,
         ..Default::default()
     };

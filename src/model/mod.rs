@@ -16,6 +16,7 @@ use crate::recipe::{Architecture, Recipe};
 
 /// Any of the networks.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // there is one of them in a run
 pub enum Model {
     /// Softmax regression.
     LinearV0(LinearV0),

@@ -18,6 +18,7 @@ pub fn mnist(runs: &[Run]) -> Vec<Claim> {
     let run = |name: &str| runs.iter().find(|r| r.recipe.short_name() == name).map(|r| r.metrics.as_slice());
     let (v0, v1, bn) = (run("linear_v0-mse"), run("linear_v1-mse"), run("linear_v1-bn-mse"));
     let (twice, once) = (run("linear_v1-bn-ce-on-probabilities"), run("linear_v1-bn-ce"));
+    let images = runs.iter().map(|r| r.test_images).min().unwrap_or(0);
     let mut claims = Vec::new();
     if let (Some(v1), Some(bn)) = (v1, bn) {
         claims.push(better_at_every_epoch(v1, bn));
@@ -27,14 +28,14 @@ pub fn mnist(runs: &[Run]) -> Vec<Claim> {
     }
     if let (Some(mse), Some(ce)) = (bn, twice) {
         let text = "Cross-entropy (as published, on probabilities) ends with a better accuracy than MSE";
-        claims.extend(ends_better(text, "MSE", mse, "cross-entropy", ce));
+        claims.extend(ends_better(text, "MSE", mse, "cross-entropy", ce, images));
     }
     if let Some(bn) = bn {
         claims.extend(early_gain(bn));
     }
     if let (Some(twice), Some(once)) = (twice, once) {
         let text = "Beyond the reference: cross-entropy on logits, as it should be, ends better than on probabilities";
-        claims.extend(ends_better(text, "on probabilities", twice, "on logits", once));
+        claims.extend(ends_better(text, "cross-entropy on probabilities", twice, "on logits", once, images));
     }
     claims
 }
@@ -74,13 +75,24 @@ fn starts_above_ends_below(v0: &[EpochMetrics], v1: &[EpochMetrics]) -> Option<C
     })
 }
 
-fn ends_better(text: &str, name_a: &str, a: &[EpochMetrics], name_b: &str, b: &[EpochMetrics]) -> Option<Claim> {
+/// Better by more than chance: by two standard errors of a difference of two proportions over `images` images.
+fn ends_better(
+    text: &str,
+    name_a: &str,
+    a: &[EpochMetrics],
+    name_b: &str,
+    b: &[EpochMetrics],
+    images: usize,
+) -> Option<Claim> {
     let (a, b) = (a.last()?, b.last()?);
+    let variance = |m: &EpochMetrics| m.test_accuracy / 100.0 * (1.0 - m.test_accuracy / 100.0) / images.max(1) as f64;
+    let (gain, noise) = (b.test_accuracy - a.test_accuracy, 200.0 * (variance(a) + variance(b)).sqrt());
     Some(Claim {
         text: text.into(),
-        confirmed: b.test_accuracy > a.test_accuracy,
+        confirmed: gain > noise,
         evidence: format!(
-            "test accuracy after epoch {}: {:.2} % with {name_a}, {:.2} % with {name_b}",
+            "test accuracy after epoch {}: {:.2} % with {name_a}, {:.2} % with {name_b}; a difference of {gain:.2} points, \
+             where {noise:.2} are within chance for {images} test images",
             a.epoch, a.test_accuracy, b.test_accuracy
         ),
     })
@@ -131,8 +143,9 @@ mod tests {
         let crossing = starts_above_ends_below(&fast, &slow).unwrap();
         assert!(crossing.confirmed && crossing.evidence.contains("meet at epoch 3"), "{}", crossing.evidence);
         assert!(!starts_above_ends_below(&slow, &fast).unwrap().confirmed);
-        assert!(ends_better("", "a", &slow, "b", &fast).unwrap().confirmed);
-        assert!(!ends_better("", "a", &fast, "b", &slow).unwrap().confirmed);
+        assert!(ends_better("", "a", &slow, "b", &fast, 1000).unwrap().confirmed);
+        assert!(!ends_better("", "a", &slow, "b", &fast, 20).unwrap().confirmed, "20 images show nothing");
+        assert!(!ends_better("", "a", &fast, "b", &slow, 1000).unwrap().confirmed);
         assert!(!early_gain(&slow).unwrap().confirmed);
     }
 }

@@ -20,6 +20,8 @@ pub struct Run {
     pub recipe: Recipe,
     /// On what.
     pub device: DeviceInfo,
+    /// Images that the test accuracy is measured on.
+    pub test_images: usize,
     /// Every epoch; at least one.
     pub metrics: Vec<EpochMetrics>,
 }
@@ -34,7 +36,8 @@ impl Run {
         if metrics.is_empty() {
             return Err(Error::usage(format!("{} has no finished epoch yet", dir.path().display())));
         }
-        Ok(Self { name: dir.name(), recipe: dir.recipe()?, device: dir.device()?, metrics })
+        let test_images = dir.dataset()?.test_images;
+        Ok(Self { name: dir.name(), recipe: dir.recipe()?, device: dir.device()?, test_images, metrics })
     }
 
     fn best(&self) -> Option<&EpochMetrics> {

@@ -7,9 +7,11 @@ use std::sync::Once;
 use image::imageops::FilterType;
 use image::{ImageBuffer, Rgb, RgbImage};
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
+use super::console::short;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Width and height of a chart.
@@ -126,16 +128,41 @@ fn draw_lines<B: DrawingBackend>(
     y_label: &str,
     series: &[Series],
 ) -> Drawn<B> {
+    let (x, y) = ranges(series);
+    match positive_range(series) {
+        // Losses of different kinds on one linear axis are a flat bundle at the bottom.
+        Some(y) => draw_axes(root, scale, title, &format!("{y_label}, logarithmic"), series, x, y.log_scale(), &short),
+        None => {
+            let precision = if y.end > 20.0 { 0 } else { 2 };
+            let text = |value: f64| format!("{value:.precision$}");
+            draw_axes(root, scale, title, y_label, series, x, y, &text)
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments)] // both kinds of axis are drawn with the same, once
+fn draw_axes<B: DrawingBackend, Y>(
+    root: &DrawingArea<B, Shift>,
+    scale: u32,
+    title: &str,
+    y_label: &str,
+    series: &[Series],
+    x: Range<f64>,
+    y: Y,
+    y_text: &dyn Fn(f64) -> String,
+) -> Drawn<B>
+where
+    Y: AsRangedCoord<Value = f64>,
+    Y::CoordDescType: ValueFormatter<f64>,
+{
     let font = |size: u32| ("sans-serif", size * scale).into_font();
     root.fill(&WHITE)?;
-    let (x_range, y_range) = ranges(series);
     let mut chart = ChartBuilder::on(root)
         .caption(title, font(20).color(&BLACK))
         .margin(14 * scale)
         .x_label_area_size(44 * scale)
         .y_label_area_size(66 * scale)
-        .build_cartesian_2d(x_range, y_range.clone())?;
-    let precision = if y_range.end - y_range.start < 0.1 { 4 } else { 2 };
+        .build_cartesian_2d(x, y)?;
     chart
         .configure_mesh()
         .x_desc("epoch")
@@ -146,7 +173,7 @@ fn draw_lines<B: DrawingBackend>(
         .bold_line_style(RGBColor(225, 225, 225).stroke_width(scale))
         .axis_style(RGBColor(120, 120, 120).stroke_width(scale))
         .x_label_formatter(&|x| if x.fract() == 0.0 { format!("{x:.0}") } else { String::new() })
-        .y_label_formatter(&|y| if y_range.end > 20.0 { format!("{y:.0}") } else { format!("{y:.precision$}") })
+        .y_label_formatter(&|y| y_text(*y))
         .draw()?;
     for (i, line) in series.iter().enumerate() {
         let style = COLOURS[i % COLOURS.len()].stroke_width(2 * scale);
@@ -169,6 +196,13 @@ fn draw_lines<B: DrawingBackend>(
         .border_style(RGBColor(200, 200, 200).stroke_width(scale))
         .draw()?;
     root.present()
+}
+
+/// What a logarithmic axis spans, where the values are positive and differ by more than a factor of 30.
+fn positive_range(series: &[Series]) -> Option<Range<f64>> {
+    let values = || series.iter().flat_map(|s| &s.points).map(|(_, y)| *y).filter(|y| y.is_finite());
+    let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
+    (low > 0.0 && high > 30.0 * low).then_some(low / 1.2..high * 1.2)
 }
 
 /// What the axes span: all epochs, all values and a margin of a twentieth.
