@@ -323,7 +323,7 @@ fn describe(adapter: &wgpu::Adapter) -> DeviceInfo {
 pub fn cpu_info() -> DeviceInfo {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     DeviceInfo {
-        name: format!("CPU, {threads} thread{}", if threads == 1 { "" } else { "s" }),
+        name: format!("{}, {threads} thread{}", cpu_model(), if threads == 1 { "" } else { "s" }),
         kind: AdapterKind::Cpu,
         api: "flex".into(),
         driver: format!("burn-flex, {}", std::env::consts::ARCH),
@@ -332,6 +332,13 @@ pub fn cpu_info() -> DeviceInfo {
         max_buffer_bytes: None,
         unusable: None,
     }
+}
+
+/// The processor's name where a file tells it (Linux), so that runs of several machines can be told apart.
+fn cpu_model() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or("CPU".into(), |(_, name)| name.trim().to_string())
 }
 
 #[cfg(test)]
