@@ -6,6 +6,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::dataset::{ImageShape, Split};
+use crate::device::is_cpu;
+use crate::recipe::Augment;
 
 /// Images and labels that a model can take.
 pub struct Batch {
@@ -32,10 +34,50 @@ enum Pixels {
     Packed(Tensor<2, Int>),
 }
 
-/// The order in which a split is gone through, on the device. For the CPU it stays on the host.
+/// The order in which a split is gone through, and what is done to the image at each position.
 pub struct Order {
     indices: Vec<i32>,
+    /// The same on the device, where the images are there.
     on_device: Option<Tensor<1, Int>>,
+    /// One a position, or none at all.
+    changes: Vec<Change>,
+}
+
+/// What augmentation does to one image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Change {
+    /// Pixels down, negative for up.
+    down: i32,
+    /// Pixels to the right, negative for left.
+    right: i32,
+    /// Mirror left and right, before the shift.
+    flip: bool,
+}
+
+impl Change {
+    /// Where row `y` of the changed image comes from.
+    fn row(self, y: usize, height: usize) -> usize {
+        reflect(y as i32 - self.down, height)
+    }
+
+    /// Where column `x` of the changed image comes from.
+    fn column(self, x: usize, width: usize) -> usize {
+        let source = reflect(x as i32 - self.right, width);
+        if self.flip { width - 1 - source } else { source }
+    }
+}
+
+/// A position outside `0..side`, mirrored at the border pixel as PyTorch's padding mode `reflect` does.
+fn reflect(position: i32, side: usize) -> usize {
+    let last = side as i32 - 1;
+    let inside = if position < 0 {
+        -position
+    } else if position > last {
+        2 * last - position
+    } else {
+        position
+    };
+    inside.clamp(0, last) as usize
 }
 
 impl DeviceSplit {
@@ -84,9 +126,15 @@ impl DeviceSplit {
         self.order((0..self.len() as i32).collect())
     }
 
-    /// The order of one epoch: a permutation that depends on the seed and the epoch alone.
-    pub fn shuffled(&self, seed: u64, epoch: usize) -> Order {
-        self.order(permutation(self.len(), seed, epoch))
+    /// The order of one epoch, a permutation, and the augmentation of its images. Both depend on the seed and the
+    /// epoch alone.
+    pub fn shuffled(&self, seed: u64, epoch: usize, augment: Augment) -> Order {
+        let mut rng = epoch_rng(seed, epoch);
+        let mut order = self.order(permutation(self.len(), &mut rng));
+        if augment.crop > 0 || augment.flip {
+            order.changes = (0..self.len()).map(|_| change(augment, &mut rng)).collect();
+        }
+        order
     }
 
     /// These images, in this order; every index is below [`len`](Self::len).
@@ -97,7 +145,7 @@ impl DeviceSplit {
                 Some(Tensor::from_data(TensorData::new(indices.clone(), [indices.len()]), &self.device))
             }
         };
-        Order { indices, on_device }
+        Order { indices, on_device, changes: Vec::new() }
     }
 
     /// Gathers the images at positions `range` of an order. The last range of an epoch may be shorter.
@@ -107,14 +155,19 @@ impl DeviceSplit {
         let dims = [n, channels, height, width];
         match (&self.pixels, &order.on_device) {
             (Pixels::Packed(words), Some(indices)) => {
+                let changes = order.changes.get(range.clone()).unwrap_or_default();
                 let indices = indices.clone().slice([range]);
                 let labels = self.device_labels.clone().select(0, indices.clone());
-                Batch { images: unpack(words.clone().select(0, indices), self.shape.len()).reshape(dims), labels }
+                let images = unpack(words.clone().select(0, indices), self.shape.len()).reshape(dims);
+                Batch { images: if changes.is_empty() { images } else { apply(images, changes) }, labels }
             }
             (Pixels::Host(bytes), _) => {
-                let indices = &order.indices[range];
+                let indices = &order.indices[range.clone()];
                 let labels: Vec<i32> = indices.iter().map(|&i| i32::from(self.labels[i as usize])).collect();
-                let images = gather_scaled(bytes, self.shape.len(), indices);
+                let images = match order.changes.get(range) {
+                    Some(changes) => gather_changed(bytes, self.shape, indices, changes),
+                    None => gather_scaled(bytes, self.shape.len(), indices),
+                };
                 Batch {
                     images: Tensor::from_data(TensorData::new(images, dims), &self.device),
                     labels: Tensor::from_data(TensorData::new(labels, [n]), &self.device),
@@ -125,20 +178,29 @@ impl DeviceSplit {
     }
 }
 
-/// Whether this is burn's CPU backend.
-pub fn is_cpu(device: &Device) -> bool {
-    device == &Device::flex()
-}
-
-/// The numbers below `n`, shuffled by Fisher and Yates with ChaCha8 keyed by seed and epoch.
-fn permutation(n: usize, seed: u64, epoch: usize) -> Vec<i32> {
+/// The random numbers of one epoch.
+fn epoch_rng(seed: u64, epoch: usize) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(1 + epoch as u64); // stream 0 initialises the weights
+    rng
+}
+
+/// A number below `n`, by Lemire's multiply-shift; its bias, below n / 2^32, is far smaller than an epoch can show.
+fn below(n: usize, rng: &mut ChaCha8Rng) -> usize {
+    ((u64::from(rng.next_u32()) * n as u64) >> 32) as usize
+}
+
+fn change(augment: Augment, rng: &mut ChaCha8Rng) -> Change {
+    let mut shift = || below(2 * augment.crop + 1, rng) as i32 - augment.crop as i32;
+    let (down, right) = (shift(), shift());
+    Change { down, right, flip: augment.flip && below(2, rng) == 1 }
+}
+
+/// The numbers below `n`, shuffled by Fisher and Yates.
+fn permutation(n: usize, rng: &mut ChaCha8Rng) -> Vec<i32> {
     let mut order: Vec<i32> = (0..n as i32).collect();
     for last in (1..n).rev() {
-        // Lemire's multiply-shift; its bias, below n / 2^32, is far smaller than an epoch can show.
-        let other = (u64::from(rng.next_u32()) * (last as u64 + 1)) >> 32;
-        order.swap(last, other as usize);
+        order.swap(last, below(last + 1, rng));
     }
     order
 }
@@ -151,6 +213,36 @@ fn gather_scaled(bytes: &[u8], image_len: usize, indices: &[i32]) -> Vec<f32> {
         out.extend(bytes[start..start + image_len].iter().map(|&byte| f32::from(byte) * SCALE));
     }
     out
+}
+
+/// The same with each image changed on the way.
+fn gather_changed(bytes: &[u8], shape: ImageShape, indices: &[i32], changes: &[Change]) -> Vec<f32> {
+    let mut out = Vec::with_capacity(indices.len() * shape.len());
+    for (&index, change) in indices.iter().zip(changes) {
+        let image = &bytes[index as usize * shape.len()..][..shape.len()];
+        let columns: Vec<usize> = (0..shape.width).map(|x| change.column(x, shape.width)).collect();
+        for plane in image.chunks_exact(shape.height * shape.width) {
+            for y in 0..shape.height {
+                let row = &plane[change.row(y, shape.height) * shape.width..][..shape.width];
+                out.extend(columns.iter().map(|&x| f32::from(row[x]) * SCALE));
+            }
+        }
+    }
+    out
+}
+
+/// The same on the device: rows, then columns, of `[n, channels, h, w]` are gathered by index.
+fn apply(images: Tensor<4>, changes: &[Change]) -> Tensor<4> {
+    let [n, channels, height, width] = images.dims();
+    let device = images.device();
+    let upload = |side: usize, source: fn(Change, usize, usize) -> usize| -> Tensor<2, Int> {
+        let indices: Vec<i32> =
+            changes.iter().flat_map(|&change| (0..side).map(move |i| source(change, i, side) as i32)).collect();
+        Tensor::from_data(TensorData::new(indices, [n, side]), &device)
+    };
+    let rows = upload(height, Change::row).reshape([n, 1, height, 1]).expand([n, channels, height, width]);
+    let columns = upload(width, Change::column).reshape([n, 1, 1, width]).expand([n, channels, height, width]);
+    images.gather(2, rows).gather(3, columns)
 }
 
 /// Pixels are divided by 255; as a factor, so that every device computes the same.
@@ -178,6 +270,7 @@ mod tests {
 
     #[test]
     fn a_permutation_holds_every_index_and_depends_on_seed_and_epoch() {
+        let permutation = |n, seed, epoch| permutation(n, &mut epoch_rng(seed, epoch));
         let order = permutation(1000, 7, 3);
         let mut sorted = order.clone();
         sorted.sort_unstable();
@@ -196,7 +289,7 @@ mod tests {
         // Where does image 0 end up? Over 4,000 epochs each of 8 places is expected 500 times, sigma 21.
         let mut places = [0; 8];
         for epoch in 0..4000 {
-            let order = permutation(8, 1, epoch);
+            let order = permutation(8, &mut epoch_rng(1, epoch));
             places[order.iter().position(|&i| i == 0).unwrap()] += 1;
         }
         assert!(places.iter().all(|&n| (n - 500i32).abs() < 105), "{places:?}");
@@ -215,6 +308,39 @@ mod tests {
         let found: Vec<f32> = batch.images.into_data().try_to_vec().unwrap();
         assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-7), "{found:?} {expected:?}");
         assert_eq!(batch.labels.into_data().iter::<i64>().collect::<Vec<_>>(), [0, 2]);
+    }
+
+    #[test]
+    fn augmentation_shifts_reflects_and_flips_alike_on_host_and_device() {
+        let shape = ImageShape { channels: 2, height: 3, width: 4 };
+        let bytes: Vec<u8> = (0..24).collect();
+        let value = |change: Change| -> Vec<u8> {
+            let values = gather_changed(&bytes, shape, &[0], &[change]);
+            let images = gather_scaled(&bytes, 24, &[0]);
+            let images = Tensor::<1>::from_data(TensorData::new(images, [24]), &Device::flex()).reshape([1, 2, 3, 4]);
+            let on_device: Vec<f32> = apply(images, &[change]).into_data().try_to_vec().unwrap();
+            assert_eq!(values, on_device, "{change:?}");
+            values.iter().map(|v| (v * 255.0).round() as u8).collect()
+        };
+        let none = Change { down: 0, right: 0, flip: false };
+        assert_eq!(value(none), bytes);
+        assert_eq!(value(Change { flip: true, ..none })[..4], [3, 2, 1, 0]);
+        assert_eq!(value(Change { down: 1, ..none })[..12], [4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(value(Change { right: -2, ..none })[..4], [2, 3, 2, 1]);
+        assert_eq!(value(Change { right: 1, flip: true, ..none })[12..16], [14, 15, 14, 13]);
+    }
+
+    #[test]
+    fn augmentation_uses_its_whole_range() {
+        let mut rng = epoch_rng(3, 0);
+        let augment = Augment { crop: 4, flip: true };
+        let changes: Vec<Change> = (0..2000).map(|_| change(augment, &mut rng)).collect();
+        for shift in -4..=4 {
+            assert!(changes.iter().any(|c| c.down == shift) && changes.iter().any(|c| c.right == shift));
+        }
+        assert!(changes.iter().all(|c| c.down.abs() <= 4 && c.right.abs() <= 4));
+        let flipped = changes.iter().filter(|c| c.flip).count();
+        assert!((900..1100).contains(&flipped), "{flipped}");
     }
 
     #[test]

@@ -319,6 +319,11 @@ fn describe(adapter: &wgpu::Adapter) -> DeviceInfo {
     }
 }
 
+/// Whether this is burn's CPU backend, with autodiff or without.
+pub fn is_cpu(device: &Device) -> bool {
+    device == &Device::flex()
+}
+
 /// The CPU backend.
 pub fn cpu_info() -> DeviceInfo {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

@@ -18,6 +18,8 @@ pub mod device;
 pub mod dataset;
 #[cfg(feature = "native")]
 pub mod fetch;
+#[cfg(feature = "native")]
+pub mod picture;
 
 pub mod batches;
 pub mod loss;

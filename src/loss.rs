@@ -6,23 +6,29 @@ use burn::tensor::{Int, Tensor};
 use crate::recipe::LossKind;
 
 impl LossKind {
-    /// The loss of a batch, shape `[1]`.
-    pub fn compute(self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+    /// The loss of a batch, shape `[1]`. `smoothing` is the share of the target that is spread over all classes
+    /// (Szegedy et al., 2015), for [`Ce`](Self::Ce) alone.
+    pub fn compute(self, logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
         match self {
             Self::Mse => {
                 let [_, classes] = logits.dims();
                 let target = labels.one_hot::<2>(classes).float();
                 (softmax(logits, 1) - target).square().mean()
             }
-            Self::Ce => cross_entropy(logits, labels),
-            Self::CeOnProbabilities => cross_entropy(softmax(logits, 1), labels),
+            Self::Ce => cross_entropy(logits, labels, smoothing),
+            Self::CeOnProbabilities => cross_entropy(softmax(logits, 1), labels, 0.0),
         }
     }
 }
 
-/// Mean of -log softmax(logits)[label].
-fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
-    log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1)).mean().neg()
+/// Mean of -log(softmax(logits) of the label), as PyTorch's `cross_entropy` with its `label_smoothing`.
+fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
+    let log_probabilities = log_softmax(logits, 1);
+    let of_label = log_probabilities.clone().gather(1, labels.unsqueeze_dim(1)).mean().neg();
+    if smoothing == 0.0 {
+        return of_label;
+    }
+    of_label * (1.0 - smoothing) - log_probabilities.mean() * smoothing
 }
 
 #[cfg(test)]
@@ -33,7 +39,7 @@ mod tests {
     fn loss(kind: LossKind, logits: [[f32; 3]; 2], labels: [i32; 2]) -> f32 {
         let device = Device::flex();
         let logits = Tensor::from_data(logits, &device);
-        kind.compute(logits, Tensor::from_data(labels, &device)).into_scalar()
+        kind.compute(logits, Tensor::from_data(labels, &device), 0.0).into_scalar()
     }
 
     /// Worked by hand: logits ln(1), ln(2), ln(5) are probabilities 1/8, 2/8, 5/8.

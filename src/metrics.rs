@@ -19,7 +19,7 @@ pub struct EpochMetrics {
     pub test_loss: f64,
     /// Of the test images, in percent.
     pub test_accuracy: f64,
-    /// In force during the epoch.
+    /// Of the epoch's first step.
     pub learning_rate: f64,
     /// Wall time of the epoch, test included.
     pub seconds: f64,
@@ -59,7 +59,7 @@ pub async fn evaluate(
         let batch = split.batch(&order, range);
         let logits = model.forward(batch.images);
         predictions.push(logits.clone().argmax(1).flatten::<1>(0, 1).float());
-        losses.push(loss.compute(logits, batch.labels));
+        losses.push(loss.compute(logits, batch.labels, 0.0));
     }
     let values = read(Tensor::cat(losses.into_iter().chain(predictions).collect(), 0)).await?;
     let (losses, predictions) = values.split_at(sizes.len());

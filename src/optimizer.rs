@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use burn::module::{Module, ModuleMapper, Param};
+use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamConfig, DynOptimizer, DynState, SgdConfig, StateSink, StateSource};
+use burn::optim::{AdamConfig, AdamWConfig, DynOptimizer, DynState, SgdConfig, StateSink, StateSource};
 use burn::store::burn_pack::{Reader, Tensor as PackTensor, Writer};
 use burn::tensor::{Bytes, Device, Gradients, Tensor, TensorData};
 
@@ -27,12 +28,17 @@ impl Optimizer {
     /// With no step taken yet. The rules compute as PyTorch's of the same name with its defaults.
     pub fn new(config: OptimizerConfig) -> Self {
         let rule: Arc<dyn DynOptimizer> = match config {
-            OptimizerConfig::Sgd { momentum } => {
-                let momentum =
-                    (momentum > 0.0).then(|| MomentumConfig::new().with_momentum(momentum).with_dampening(0.0));
-                Arc::new(SgdConfig::new().with_momentum(momentum).build())
+            OptimizerConfig::Sgd { momentum, nesterov, weight_decay } => {
+                let momentum = (momentum > 0.0)
+                    .then(|| MomentumConfig::new().with_momentum(momentum).with_dampening(0.0).with_nesterov(nesterov));
+                Arc::new(SgdConfig::new().with_momentum(momentum).with_weight_decay(decay(weight_decay)).build())
             }
-            OptimizerConfig::Adam => Arc::new(AdamConfig::new().with_epsilon(1e-8).build()),
+            OptimizerConfig::Adam { weight_decay } => {
+                Arc::new(AdamConfig::new().with_epsilon(1e-8).with_weight_decay(decay(weight_decay)).build())
+            }
+            OptimizerConfig::AdamW { weight_decay } => {
+                Arc::new(AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(weight_decay as f32).build())
+            }
         };
         Self { rule, state: BTreeMap::new() }
     }
@@ -82,6 +88,11 @@ impl Optimizer {
         self.state = state;
         Ok(())
     }
+}
+
+/// L2 regularization as burn takes it, or none.
+fn decay(weight_decay: f64) -> Option<WeightDecayConfig> {
+    (weight_decay > 0.0).then(|| WeightDecayConfig::new(weight_decay as f32))
 }
 
 /// `Model.fc1.weight` of `Model.fc1.weight.momentum.velocity`: every rule keeps its tensors one level down.

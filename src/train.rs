@@ -154,8 +154,10 @@ pub fn start(recipe: &Recipe, dataset: &Dataset, device: &Device) -> TrainState 
 /// Checks what only the data can tell.
 ///
 /// # Errors
-/// Usage: the batch is larger than the train set, or batch norm would meet a batch of one image.
+/// Usage: the images do not fit the model, the batch is larger than the train set, or batch norm would meet a batch
+/// of one image.
 pub fn check(recipe: &Recipe, dataset: &Dataset) -> Result<()> {
+    crate::model::check_fit(recipe.model, dataset.shape())?;
     let n = dataset.train.len();
     if recipe.batch_size > n {
         return Err(Error::usage(format!("batch size is {}, but there are {n} train images", recipe.batch_size)));
@@ -198,19 +200,23 @@ pub async fn train(
     let mut evaluation = None;
     while state.progress.history.len() < recipe.epochs && !out_of_patience(recipe, &state.progress) {
         let epoch = state.progress.history.len();
-        let learning_rate = recipe.schedule.learning_rate(recipe.learning_rate, epoch);
-        let order = train_set.shuffled(recipe.seed, epoch);
+        let rate = |step| recipe.schedule.learning_rate(recipe.learning_rate, step, ranges.len(), recipe.epochs);
+        let order = train_set.shuffled(recipe.seed, epoch, recipe.augment);
         let before = state.progress.seconds;
         let started = Instant::now();
         let (mut unread, mut last_read) = (Vec::new(), started);
 
         for (step, range) in ranges.iter().enumerate().skip(state.progress.losses.len()) {
+            let global_step = epoch * ranges.len() + step;
+            if recipe.dropout > 0.0 {
+                device.seed(recipe.seed.wrapping_add(global_step as u64)); // a resumed run drops the same
+            }
             let batch = train_set.batch(&order, range.clone());
             let logits = state.model.forward(batch.images);
-            let loss = recipe.loss.compute(logits, batch.labels);
+            let loss = recipe.loss.compute(logits, batch.labels, recipe.label_smoothing);
             let gradients = loss.backward();
             unread.push(loss.inner());
-            state.model = state.optimizer.step(learning_rate, state.model, gradients);
+            state.model = state.optimizer.step(rate(global_step), state.model, gradients);
             observers.tell(&Event::Step { epoch: epoch + 1, step: step + 1 })?;
 
             let done = step + 1 == ranges.len();
@@ -243,7 +249,7 @@ pub async fn train(
             train_loss: metrics::weighted_mean(&losses, &sizes),
             test_loss: measured.loss,
             test_accuracy: measured.accuracy,
-            learning_rate,
+            learning_rate: rate(epoch * ranges.len()),
             seconds: before + started.elapsed().as_secs_f64(),
             images_per_second: train_set.len() as f64 / train_seconds,
         });

@@ -3,6 +3,7 @@
 mod compare;
 mod devices;
 mod evaluate;
+mod models;
 mod reproduce;
 mod samples;
 mod train;
@@ -41,6 +42,8 @@ enum Command {
     Predict(evaluate::PredictArgs),
     /// Show random images of a data set with their labels
     Samples(samples::SamplesArgs),
+    /// List the networks, or show the layers of one
+    Models(models::ModelsArgs),
     /// List the adapters and mark the one a bare run takes
     Devices(devices::DevicesArgs),
 }
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => evaluate::predict(args),
         Command::Samples(args) => samples::run(args),
+        Command::Models(args) => models::run(args),
         Command::Devices(args) => devices::run(args),
     };
     match result {

@@ -18,7 +18,7 @@ use crate::{samples, window};
     after_help = "Examples:\n  tinderbox samples mnist-sample\n  tinderbox samples mnist --seed 1 --png digits.png"
 )]
 pub struct SamplesArgs {
-    /// mnist, mnist-sample or idx:DIR
+    /// mnist, mnist-sample, cifar10, idx:DIR or folder:DIR
     dataset: String,
     /// Write a PNG file instead of opening a window
     #[arg(long, value_name = "FILE")]

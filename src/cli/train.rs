@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
-use burn::module::Module;
 use burn::tensor::Device;
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -14,7 +13,8 @@ use crate::checkpoint::{self, Checkpoints, Saved};
 use crate::dataset::{self, DataSource, Loaded};
 use crate::device::DeviceInfo;
 use crate::error::{Error, ErrorKind, Result};
-use crate::recipe::{DEFAULT_PRESET, OptimizerConfig, PRESETS, Recipe, Schedule};
+use crate::model::Model;
+use crate::recipe::{Architecture, Augment, DEFAULT_PRESET, OptimizerConfig, PRESETS, Recipe, unknown};
 use crate::report::artifacts::{Charts, FinalWeights};
 use crate::report::console::{Console, duration, thousands};
 use crate::report::csv::Csv;
@@ -28,34 +28,55 @@ use crate::train::{self, Observers, TrainState};
 pub struct TrainArgs {
     /// A named recipe to start from; see below
     preset: Option<String>,
-    /// linear_v0 or linear_v1
+    /// linear_v0, linear_v1, vgg11, vgg16 or resnet9; see `tinderbox models`
     #[arg(long)]
     model: Option<String>,
     /// Batch normalization after every hidden layer
     #[arg(long, value_name = "on|off", value_parser = parse_switch)]
     batch_norm: Option<bool>,
-    /// mnist, mnist-sample, or idx:DIR (a folder with files named as MNIST's) [default: mnist]
+    /// mnist, mnist-sample, cifar10, idx:DIR (files named as MNIST's), or folder:DIR (a subfolder of images a class)
     #[arg(long)]
     dataset: Option<String>,
+    /// Factor on the channels of a convolutional network [default: 1]
+    #[arg(long, allow_negative_numbers = true)]
+    width: Option<f64>,
+    /// max or avg: how a VGG network halves its images [default: max]
+    #[arg(long)]
+    pool: Option<String>,
+    /// Share of values zeroed before a convolutional network's last layer while training [default: 0]
+    #[arg(long, allow_negative_numbers = true)]
+    dropout: Option<f64>,
     /// mse, ce, or ce-on-probabilities
     #[arg(long)]
     loss: Option<String>,
-    /// sgd or adam [default: sgd]
+    /// Share of the target that ce spreads over all classes [default: 0]
+    #[arg(long, allow_negative_numbers = true)]
+    label_smoothing: Option<f64>,
+    /// sgd, adam or adamw
     #[arg(long)]
     optimizer: Option<String>,
     /// Momentum of sgd [default: 0]
     #[arg(long, allow_negative_numbers = true)]
     momentum: Option<f64>,
-    /// Learning rate [default: 0.1 for sgd, 0.001 for adam]
+    /// Nesterov's momentum for sgd
+    #[arg(long)]
+    nesterov: bool,
+    /// Weight decay [default: 0, for adamw 0.01]
+    #[arg(long, allow_negative_numbers = true)]
+    weight_decay: Option<f64>,
+    /// Learning rate [default: the preset's; with --optimizer 0.1 for sgd, 0.001 for adam and adamw]
     #[arg(long, allow_negative_numbers = true)]
     lr: Option<f64>,
-    /// constant, or step:SIZE:GAMMA (times GAMMA after every SIZE epochs) [default: constant]
+    /// constant, step:SIZE:GAMMA (times GAMMA after every SIZE epochs), cosine, or one-cycle:WARMUP
     #[arg(long)]
     schedule: Option<String>,
-    /// Passes over the train set [default: 20]
+    /// Random crops and flips of the train images
+    #[arg(long, value_name = "on|off", value_parser = parse_switch)]
+    augment: Option<bool>,
+    /// Passes over the train set [default: the preset's]
     #[arg(long)]
     epochs: Option<usize>,
-    /// Images per step [default: 500]
+    /// Images per step [default: the preset's]
     #[arg(long, value_name = "SIZE")]
     batch: Option<usize>,
     /// Share of the train set to use, the first images of every class
@@ -91,9 +112,11 @@ pub struct TrainArgs {
 fn after_help() -> String {
     let presets: Vec<String> = PRESETS.iter().map(|p| format!("  {:<34}{}", p.name, p.about)).collect();
     format!(
-        "Presets (MNIST, sgd at 0.1, batch 500, 20 epochs):\n{}\n\nExamples:\n  tinderbox train\n  \
+        "Presets (MNIST: sgd at 0.1, batch 500, 20 epochs; CIFAR-10: batch 128, 15 epochs):\n{}\n\nExamples:\n  tinderbox train\n  \
          tinderbox train linear_v1-mse --epochs 50 --device gpu\n  \
          tinderbox train --dataset mnist-sample --optimizer adam --patience 3\n  \
+         tinderbox train cifar10-vgg11 --fraction 0.1 --width 0.5\n  \
+         tinderbox train cifar10-resnet9 --dataset folder:photos\n  \
          tinderbox train --resume runs/mnist/linear_v1-bn-ce --epochs 40",
         presets.join("\n")
     )
@@ -107,27 +130,20 @@ fn parse_switch(text: &str) -> Result<bool, String> {
     }
 }
 
-fn parse_schedule(text: &str) -> Result<Schedule> {
-    let wrong =
-        || Error::usage(format!("schedule is '{text}', expected constant or step:SIZE:GAMMA, as in step:1:0.9"));
-    match text.split(':').collect::<Vec<_>>()[..] {
-        ["constant"] => Ok(Schedule::Constant),
-        ["step", size, gamma] => Ok(Schedule::Step {
-            step_size: size.parse().map_err(|_| wrong())?,
-            gamma: gamma.parse().map_err(|_| wrong())?,
-        }),
-        _ => Err(wrong()),
-    }
-}
-
 impl TrainArgs {
     /// `base` with everything replaced that was said.
     fn apply(&self, base: Recipe) -> Result<Recipe> {
+        fn set<T: Clone>(target: &mut T, value: &Option<T>) {
+            if let Some(value) = value {
+                *target = value.clone();
+            }
+        }
         let mut recipe = base;
         if let Some(model) = &self.model {
             recipe.model = model.parse()?;
-            // linear_v0 has nothing to normalize, so naming it alone is enough.
-            recipe.batch_norm &= recipe.model != crate::recipe::Architecture::LinearV0;
+            // Convolutional networks are batch-normalized; linear_v0 has nothing to normalize.
+            recipe.batch_norm |= recipe.model.is_convolutional();
+            recipe.batch_norm &= recipe.model != Architecture::LinearV0;
         }
         if let Some(dataset) = &self.dataset {
             recipe.dataset = dataset.parse::<DataSource>()?.to_string();
@@ -135,32 +151,54 @@ impl TrainArgs {
         if let Some(loss) = &self.loss {
             recipe.loss = loss.parse()?;
         }
-        if let Some(optimizer) = &self.optimizer {
-            (recipe.optimizer, recipe.learning_rate) = match optimizer.as_str() {
-                "sgd" => (OptimizerConfig::Sgd { momentum: 0.0 }, 0.1),
-                "adam" => (OptimizerConfig::Adam, 0.001),
-                other => return Err(crate::recipe::unknown("optimizer", other, ["sgd", "adam"].into_iter())),
-            };
-        }
-        if let Some(momentum) = self.momentum {
-            match &mut recipe.optimizer {
-                OptimizerConfig::Sgd { momentum: old } => *old = momentum,
-                OptimizerConfig::Adam => return Err(Error::usage("--momentum is for sgd; adam has its own")),
-            }
+        if let Some(pool) = &self.pool {
+            recipe.pool = pool.parse()?;
         }
         if let Some(schedule) = &self.schedule {
-            recipe.schedule = parse_schedule(schedule)?;
+            recipe.schedule = schedule.parse()?;
         }
-        recipe.batch_norm = self.batch_norm.unwrap_or(recipe.batch_norm);
-        recipe.learning_rate = self.lr.unwrap_or(recipe.learning_rate);
-        recipe.epochs = self.epochs.unwrap_or(recipe.epochs);
-        recipe.batch_size = self.batch.unwrap_or(recipe.batch_size);
-        recipe.fraction = self.fraction.unwrap_or(recipe.fraction);
-        recipe.seed = self.seed.unwrap_or(recipe.seed);
+        self.apply_optimizer(&mut recipe)?;
+        set(&mut recipe.batch_norm, &self.batch_norm);
+        set(&mut recipe.width, &self.width);
+        set(&mut recipe.dropout, &self.dropout);
+        set(&mut recipe.label_smoothing, &self.label_smoothing);
+        set(&mut recipe.learning_rate, &self.lr);
+        set(&mut recipe.epochs, &self.epochs);
+        set(&mut recipe.batch_size, &self.batch);
+        set(&mut recipe.fraction, &self.fraction);
+        set(&mut recipe.seed, &self.seed);
         recipe.patience = self.patience.or(recipe.patience);
         recipe.target_accuracy = self.target_accuracy.or(recipe.target_accuracy);
+        if let Some(augment) = self.augment {
+            recipe.augment = if augment { Augment { crop: 4, flip: true } } else { Augment { crop: 0, flip: false } };
+        }
         recipe.validate()?;
         Ok(recipe)
+    }
+
+    fn apply_optimizer(&self, recipe: &mut Recipe) -> Result<()> {
+        if let Some(optimizer) = &self.optimizer {
+            (recipe.optimizer, recipe.learning_rate) = match optimizer.as_str() {
+                "sgd" => (OptimizerConfig::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 }, 0.1),
+                "adam" => (OptimizerConfig::Adam { weight_decay: 0.0 }, 0.001),
+                "adamw" => (OptimizerConfig::AdamW { weight_decay: 0.01 }, 0.001),
+                other => return Err(unknown("optimizer", other, ["sgd", "adam", "adamw"].into_iter())),
+            };
+        }
+        match &mut recipe.optimizer {
+            OptimizerConfig::Sgd { momentum, nesterov, weight_decay } => {
+                *momentum = self.momentum.unwrap_or(*momentum);
+                *nesterov |= self.nesterov;
+                *weight_decay = self.weight_decay.unwrap_or(*weight_decay);
+            }
+            OptimizerConfig::Adam { weight_decay } | OptimizerConfig::AdamW { weight_decay } => {
+                if self.momentum.is_some() || self.nesterov {
+                    return Err(Error::usage("--momentum and --nesterov are for sgd; adam has its own moments"));
+                }
+                *weight_decay = self.weight_decay.unwrap_or(*weight_decay);
+            }
+        }
+        Ok(())
     }
 
     fn data_dir(&self) -> Option<&Path> {
@@ -212,7 +250,12 @@ fn resume_point(dir: &RunDir, recipe: &Recipe) -> Result<Saved> {
 /// Loads the recipe's data. A run that named none falls back to the sample where MNIST is not to be had.
 fn load_data(recipe: &mut Recipe, data_dir: Option<&Path>, may_fall_back: bool) -> Result<Loaded> {
     let mut loaded = match dataset::load(&recipe.dataset.parse()?, data_dir) {
-        Err(e) if may_fall_back && data_dir.is_none() && e.kind() == ErrorKind::MissingData => {
+        Err(e)
+            if may_fall_back
+                && recipe.dataset == "mnist"
+                && data_dir.is_none()
+                && e.kind() == ErrorKind::MissingData =>
+        {
             eprintln!("notice: {e}");
             eprintln!("notice: training on the bundled sample of 5,000 digits instead (--dataset mnist-sample)");
             recipe.dataset = DataSource::MnistSample.to_string();
@@ -225,15 +268,15 @@ fn load_data(recipe: &mut Recipe, data_dir: Option<&Path>, may_fall_back: bool) 
     Ok(loaded)
 }
 
-/// `mnist`, `mnist-sample`, or `idx-` and the folder's name, reduced to plain characters.
+/// `mnist`, `cifar10`, or `idx-` or `folder-` and the folder's name, reduced to plain characters.
 fn experiment_of(recipe: &Recipe) -> String {
-    match recipe.dataset.strip_prefix("idx:") {
+    match recipe.dataset.split_once(':') {
         None => recipe.dataset.clone(),
-        Some(dir) => {
+        Some((kind, dir)) => {
             let name = Path::new(dir).file_name().unwrap_or_default().to_string_lossy();
             let plain: String =
                 name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(80).collect();
-            format!("idx-{plain}")
+            format!("{kind}-{plain}")
         }
     }
 }
@@ -281,8 +324,9 @@ impl Session {
     /// Says in three lines what is about to happen.
     pub fn announce(&self) {
         let (recipe, data) = (&self.recipe, &self.loaded.dataset);
-        let parameters = train::start(recipe, data, &Device::flex()).model.num_params();
-        crate::say!("{} ({} parameters) on {}", recipe.short_name(), thousands(parameters as u64), self.info);
+        let model = Model::new(recipe, data.shape(), data.classes.len(), &Device::flex());
+        let parameters = model.summary(data.shape()).parameters();
+        crate::say!("{} ({} parameters) on {}", recipe.short_name(), thousands(parameters), self.info);
         crate::say!(
             "{} ({}): {} train and {} test images, {} classes",
             recipe.dataset,

@@ -1,5 +1,9 @@
 //! Data sets on the host: checked images (u8) and labels, and where they come from.
 
+#[cfg(feature = "native")]
+mod cifar;
+#[cfg(feature = "native")]
+mod folder;
 mod idx;
 #[cfg(feature = "native")]
 mod source;

@@ -1,4 +1,4 @@
-//! Where a data set comes from: a folder of IDX files, the files compiled into the program, or a download.
+//! Where a data set comes from: files in a folder, the files compiled into the program, or a download.
 
 use std::fmt;
 use std::fs::File;
@@ -8,8 +8,7 @@ use std::str::FromStr;
 
 use flate2::read::GzDecoder;
 
-use super::idx;
-use super::{Dataset, Split};
+use super::{Dataset, Split, cifar, folder, idx};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{self, Remote};
 
@@ -65,8 +64,12 @@ pub enum DataSource {
     Mnist,
     /// 5,000 of them, compiled into the program.
     MnistSample,
+    /// The 60,000 colour images of ten classes.
+    Cifar10,
     /// A folder with files named and laid out as MNIST's; `classes.txt` may name the classes, one a line.
     Idx(PathBuf),
+    /// A folder with a subfolder of images for each class.
+    Folder(PathBuf),
 }
 
 impl FromStr for DataSource {
@@ -76,10 +79,17 @@ impl FromStr for DataSource {
         match name {
             "mnist" => Ok(Self::Mnist),
             "mnist-sample" => Ok(Self::MnistSample),
-            _ => match name.strip_prefix("idx:") {
-                Some("") => Err(Error::usage("data set 'idx:' names no folder: write idx:DIR")),
-                Some(dir) => Ok(Self::Idx(dir.into())),
-                None => Err(crate::recipe::unknown("data set", name, ["mnist", "mnist-sample", "idx:DIR"].into_iter())),
+            "cifar10" => Ok(Self::Cifar10),
+            _ => match name.split_once(':') {
+                Some((kind @ ("idx" | "folder"), "")) => {
+                    Err(Error::usage(format!("data set '{kind}:' names no folder: write {kind}:DIR")))
+                }
+                Some(("idx", dir)) => Ok(Self::Idx(dir.into())),
+                Some(("folder", dir)) => Ok(Self::Folder(dir.into())),
+                _ => {
+                    let known = ["mnist", "mnist-sample", "cifar10", "idx:DIR", "folder:DIR"];
+                    Err(crate::recipe::unknown("data set", name, known.into_iter()))
+                }
             },
         }
     }
@@ -90,7 +100,9 @@ impl fmt::Display for DataSource {
         match self {
             Self::Mnist => f.write_str("mnist"),
             Self::MnistSample => f.write_str("mnist-sample"),
+            Self::Cifar10 => f.write_str("cifar10"),
             Self::Idx(dir) => write!(f, "idx:{}", dir.display()),
+            Self::Folder(dir) => write!(f, "folder:{}", dir.display()),
         }
     }
 }
@@ -103,8 +115,8 @@ pub struct Loaded {
     pub origin: String,
 }
 
-/// Loads a data set. MNIST is looked for in `data_dir`, in the folder that `TINDERBOX_DATA` names, and in
-/// `data/mnist`; where it is in none of them it is downloaded into the first that is named.
+/// Loads a data set. MNIST and CIFAR-10 are looked for in `data_dir`, in the folder that `TINDERBOX_DATA` names, and in
+/// `data/mnist` or `data`; where they are in none of these they are downloaded into the first that is named.
 ///
 /// # Errors
 /// Missing data, naming the files and where to put them; invalid data, naming file, offset, expected and found.
@@ -119,26 +131,32 @@ pub fn load(source: &DataSource, data_dir: Option<&Path>) -> Result<Loaded> {
             let dataset = Dataset::new(train.map_err(damaged)?, test.map_err(damaged)?, digits())?;
             Ok(Loaded { dataset, origin: "compiled in".into() })
         }
-        DataSource::Idx(dir) => folder(dir, None),
+        DataSource::Idx(dir) => idx_folder(dir, None),
+        DataSource::Folder(dir) => folder::load(dir),
+        DataSource::Cifar10 => {
+            let places: Vec<PathBuf> = named_folders(data_dir).chain(["data".into()]).collect();
+            cifar::load(&places)
+        }
         DataSource::Mnist => {
-            let mut places: Vec<PathBuf> = Vec::new();
-            let named = [data_dir.map(PathBuf::from), std::env::var_os("TINDERBOX_DATA").map(PathBuf::from)];
-            for dir in named.into_iter().flatten() {
-                places.push(dir.join("mnist"));
-                places.push(dir);
-            }
+            let mut places: Vec<PathBuf> = named_folders(data_dir).flat_map(|dir| [dir.join("mnist"), dir]).collect();
             places.push("data/mnist".into());
             let found =
                 places.iter().find(|dir| FILES.iter().all(|(i, l)| [i, l].iter().all(|f| find(dir, f).is_some())));
             if let Some(dir) = found {
-                return folder(dir, Some(digits()));
+                return idx_folder(dir, Some(digits()));
             }
             // A folder named by the user comes second in its pair: the files go right there.
             let target = places.get(1).unwrap_or(&places[0]);
             fetch::all(&MNIST_REMOTE, &MNIST_MIRRORS, target)?;
-            folder(target, Some(digits()))
+            idx_folder(target, Some(digits()))
         }
     }
+}
+
+/// The folders that the user names: `--data-dir`, then `TINDERBOX_DATA`.
+fn named_folders(data_dir: Option<&Path>) -> impl Iterator<Item = PathBuf> {
+    let variable = std::env::var_os("TINDERBOX_DATA").map(PathBuf::from);
+    data_dir.map(PathBuf::from).into_iter().chain(variable)
 }
 
 fn digits() -> Vec<String> {
@@ -155,7 +173,7 @@ fn find(dir: &Path, stem: &str) -> Option<PathBuf> {
 }
 
 /// Loads the four IDX files of `dir`. Class names: `classes`, else `classes.txt`, else the numbers.
-fn folder(dir: &Path, classes: Option<Vec<String>>) -> Result<Loaded> {
+fn idx_folder(dir: &Path, classes: Option<Vec<String>>) -> Result<Loaded> {
     let read = |(images, labels): (&str, &str)| -> Result<Split> {
         let [images, labels] = [images, labels].map(|stem| {
             let path = find(dir, stem).ok_or_else(|| {
@@ -240,11 +258,11 @@ mod tests {
 
     #[test]
     fn names_parse_and_print_alike() {
-        for name in ["mnist", "mnist-sample", "idx:some/dir"] {
+        for name in ["mnist", "mnist-sample", "cifar10", "idx:some/dir", "folder:C:/x"] {
             assert_eq!(name.parse::<DataSource>().unwrap().to_string(), name);
         }
         assert!("mnits".parse::<DataSource>().unwrap_err().to_string().contains("Did you mean 'mnist'"));
-        assert!("idx:".parse::<DataSource>().is_err());
+        assert!("idx:".parse::<DataSource>().is_err() && "folder:".parse::<DataSource>().is_err());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! PyTorch's default initialisation, drawn on the host from the seed: every device starts from the same weights.
 
 use burn::module::{Param, ParamId, RunningState};
-use burn::nn::Linear;
+use burn::nn::conv::Conv2d;
+use burn::nn::{Linear, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -25,6 +26,20 @@ impl Init {
     pub fn linear(&mut self, d_input: usize, d_output: usize) -> Linear {
         let bound = 1.0 / (d_input as f32).sqrt();
         Linear { weight: self.uniform([d_input, d_output], bound), bias: Some(self.uniform([d_output], bound)) }
+    }
+
+    /// As `torch.nn.Conv2d` with a 3x3 kernel and padding 1: weight and bias uniform in +-1/sqrt(9 inputs).
+    pub fn conv3x3(&mut self, inputs: usize, outputs: usize, bias: bool) -> Conv2d {
+        let bound = 1.0 / (9.0 * inputs as f32).sqrt();
+        Conv2d {
+            weight: self.uniform([outputs, inputs, 3, 3], bound),
+            bias: bias.then(|| self.uniform([outputs], bound)),
+            stride: [1, 1],
+            kernel_size: [3, 3],
+            dilation: [1, 1],
+            groups: 1,
+            padding: PaddingConfig2d::Explicit(1, 1, 1, 1),
+        }
     }
 
     /// As `torch.nn.BatchNorm1d` and `2d`: scale 1, offset 0, running mean 0, running variance 1.

@@ -5,7 +5,7 @@ use burn::nn::Linear;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
-use super::{BatchNorm, Init};
+use super::{BatchNorm, Init, Summary};
 
 /// Softmax regression: one layer, input -> classes.
 #[derive(Module, Debug)]
@@ -22,6 +22,10 @@ impl LinearV0 {
     /// `[n, features]` -> logits `[n, classes]`.
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
         self.fc1.forward(input)
+    }
+
+    pub(super) fn summarize(&self, summary: &mut Summary) {
+        summary.linear("fc1", &self.fc1);
     }
 }
 
@@ -57,5 +61,17 @@ impl LinearV1 {
         let x = relu(normalize(&self.bn1, self.fc1.forward(input)));
         let x = relu(normalize(&self.bn2, self.fc2.forward(x)));
         self.fc3.forward(x)
+    }
+
+    pub(super) fn summarize(&self, summary: &mut Summary) {
+        summary.linear("fc1", &self.fc1);
+        if let Some(norm) = &self.bn1 {
+            summary.norm("bn1", norm);
+        }
+        summary.linear("fc2", &self.fc2);
+        if let Some(norm) = &self.bn2 {
+            summary.norm("bn2", norm);
+        }
+        summary.linear("fc3", &self.fc3);
     }
 }

@@ -1,4 +1,4 @@
-//! What the reference exercise found on MNIST, checked against runs of this program.
+//! What the reference exercises found, checked against runs of this program.
 
 use super::experiment::Run;
 use crate::metrics::EpochMetrics;
@@ -35,9 +35,25 @@ pub fn mnist(runs: &[Run]) -> Vec<Claim> {
     }
     if let (Some(twice), Some(once)) = (twice, once) {
         let text = "Beyond the reference: the correct cross-entropy, on logits, ends better than the published one";
-        claims.extend(ends_better(text, "cross-entropy on probabilities", twice, "cross-entropy on logits", once, images));
+        claims.extend(ends_better(
+            text,
+            "cross-entropy on probabilities",
+            twice,
+            "cross-entropy on logits",
+            once,
+            images,
+        ));
     }
     claims
+}
+
+/// The finding of the CIFAR-10 exercise.
+pub fn cifar10(runs: &[Run]) -> Vec<Claim> {
+    let run = |name: &str| runs.iter().find(|r| r.name == name);
+    let (Some(linear), Some(vgg)) = (run("linear_v0-ce"), run("vgg11-ce")) else { return Vec::new() };
+    let text = "The convolutional network ends with a better accuracy than the linear model";
+    let claim = ends_better(text, "linear", &linear.metrics, "vgg11", &vgg.metrics, vgg.test_images);
+    claim.into_iter().collect()
 }
 
 fn better_at_every_epoch(without: &[EpochMetrics], with: &[EpochMetrics]) -> Claim {

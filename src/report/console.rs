@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::error::Result;
 use crate::metrics::EpochMetrics;
-use crate::recipe::{Recipe, Schedule};
+use crate::recipe::Recipe;
 use crate::train::{Event, Observer};
 
 /// Prints a line to standard output; a closed pipe is no reason to fail.
@@ -46,10 +46,8 @@ impl Console {
 /// An epoch in one line, with the learning rate where it changes.
 pub fn epoch_line(m: &EpochMetrics, recipe: &Recipe) -> String {
     let (epochs, width) = (recipe.epochs, recipe.epochs.to_string().len());
-    let rate = match recipe.schedule {
-        Schedule::Constant => String::new(),
-        Schedule::Step { .. } => format!("lr {:<9}  ", short(m.learning_rate)),
-    };
+    let rate =
+        if recipe.schedule.is_constant() { String::new() } else { format!("lr {:<9}  ", short(m.learning_rate)) };
     format!(
         "epoch {:>width$}/{epochs}  train loss {:.5}  test loss {:.5}  accuracy {:>5.2} %  {rate}{:>6.2} s  {} images/s",
         m.epoch,

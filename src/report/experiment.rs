@@ -44,7 +44,8 @@ impl Run {
         self.metrics.iter().rev().max_by(|a, b| a.test_accuracy.total_cmp(&b.test_accuracy))
     }
 
-    fn seconds(&self) -> f64 {
+    /// The time of all epochs.
+    pub fn seconds(&self) -> f64 {
         self.metrics.iter().map(|m| m.seconds).sum()
     }
 }
@@ -97,11 +98,6 @@ impl Experiment {
             ])
         };
         self.runs.iter().filter_map(row).collect()
-    }
-
-    /// The time of all epochs of all runs.
-    pub fn seconds(&self) -> f64 {
-        self.runs.iter().map(Run::seconds).sum()
     }
 
     /// The table for the terminal.

@@ -1,0 +1,162 @@
+//! Named recipes: the runs of the reference exercises, and a fast one.
+
+use super::{Architecture, Augment, LossKind, OptimizerConfig, Pool, Recipe, Schedule, unknown};
+use crate::error::Result;
+
+/// A named recipe.
+pub struct Preset {
+    /// What to type.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub about: &'static str,
+    recipe: fn() -> Recipe,
+}
+
+/// The preset of a bare run.
+pub const DEFAULT_PRESET: &str = "linear_v1-bn-ce";
+
+/// The runs of the MNIST exercise: the first four as published, the last with the loss as it should be.
+pub const MNIST_EXERCISE: [&str; 5] =
+    ["linear_v0-mse", "linear_v1-mse", "linear_v1-bn-mse", "linear_v1-bn-ce-on-probabilities", "linear_v1-bn-ce"];
+/// The runs of the CIFAR-10 exercise.
+pub const CIFAR10_EXERCISE: [&str; 2] = ["cifar10-linear", "cifar10-vgg11"];
+
+/// All presets.
+pub const PRESETS: [Preset; 9] = [
+    Preset {
+        name: "linear_v0-mse",
+        about: "MNIST: softmax regression, MSE against the one-hot label",
+        recipe: || mnist(Architecture::LinearV0, false, LossKind::Mse),
+    },
+    Preset {
+        name: "linear_v1-mse",
+        about: "MNIST: 784-128-64-10 network, MSE",
+        recipe: || mnist(Architecture::LinearV1, false, LossKind::Mse),
+    },
+    Preset {
+        name: "linear_v1-bn-mse",
+        about: "MNIST: the same with batch normalization",
+        recipe: || mnist(Architecture::LinearV1, true, LossKind::Mse),
+    },
+    Preset {
+        name: "linear_v1-bn-ce-on-probabilities",
+        about: "MNIST: the same with cross-entropy applied to probabilities, as the reference published it",
+        recipe: || mnist(Architecture::LinearV1, true, LossKind::CeOnProbabilities),
+    },
+    Preset {
+        name: "linear_v1-bn-ce",
+        about: "MNIST: the same with cross-entropy on logits, as it should be (the default)",
+        recipe: || mnist(Architecture::LinearV1, true, LossKind::Ce),
+    },
+    Preset {
+        name: "cifar10-linear",
+        about: "CIFAR-10: softmax regression, Adam, rate times 0.9 an epoch",
+        recipe: || cifar10(Architecture::LinearV0),
+    },
+    Preset {
+        name: "cifar10-vgg11",
+        about: "CIFAR-10: VGG-11 with batch normalization, the same training",
+        recipe: || cifar10(Architecture::Vgg11),
+    },
+    Preset {
+        name: "cifar10-vgg16",
+        about: "CIFAR-10: VGG-16 with batch normalization, the same training",
+        recipe: || cifar10(Architecture::Vgg16),
+    },
+    Preset {
+        name: "cifar10-resnet9",
+        about: "CIFAR-10: ResNet-9, augmentation, label smoothing, SGD with Nesterov momentum, one cycle",
+        recipe: fast_cifar10,
+    },
+];
+
+/// The MNIST exercise: SGD at 0.1, batch 500. The reference trains for 50 epochs.
+fn mnist(model: Architecture, batch_norm: bool, loss: LossKind) -> Recipe {
+    Recipe {
+        dataset: "mnist".into(),
+        model,
+        batch_norm,
+        width: 1.0,
+        pool: Pool::Max,
+        dropout: 0.0,
+        loss,
+        label_smoothing: 0.0,
+        batch_size: 500,
+        epochs: 20,
+        learning_rate: 0.1,
+        fraction: 1.0,
+        seed: 0,
+        patience: None,
+        target_accuracy: None,
+        optimizer: OptimizerConfig::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 },
+        schedule: Schedule::Constant,
+        augment: Augment { crop: 0, flip: false },
+    }
+}
+
+/// The CIFAR-10 exercise: Adam, learning rate times 0.9 after every epoch, 15 epochs.
+fn cifar10(model: Architecture) -> Recipe {
+    Recipe {
+        dataset: "cifar10".into(),
+        batch_size: 128,
+        epochs: 15,
+        learning_rate: 0.001,
+        optimizer: OptimizerConfig::Adam { weight_decay: 0.0 },
+        schedule: Schedule::Step { step_size: 1, gamma: 0.9 },
+        ..mnist(model, model != Architecture::LinearV0, LossKind::Ce)
+    }
+}
+
+/// What speed records on CIFAR-10 have in common (Page, "How to train your ResNet", 2018).
+fn fast_cifar10() -> Recipe {
+    Recipe {
+        batch_size: 512,
+        epochs: 24,
+        learning_rate: 0.2,
+        label_smoothing: 0.1,
+        optimizer: OptimizerConfig::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.0005 },
+        schedule: Schedule::OneCycle { warmup: 0.2 },
+        augment: Augment { crop: 4, flip: true },
+        ..cifar10(Architecture::Resnet9)
+    }
+}
+
+impl Recipe {
+    /// The recipe of the preset called `name`.
+    ///
+    /// # Errors
+    /// Usage, with the nearest name, if there is no such preset.
+    pub fn preset(name: &str) -> Result<Self> {
+        match PRESETS.iter().find(|preset| preset.name == name) {
+            Some(preset) => Ok((preset.recipe)()),
+            None => Err(unknown("preset", name, PRESETS.iter().map(|p| p.name))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_valid_and_named_after_themselves() {
+        for preset in &PRESETS {
+            let recipe = Recipe::preset(preset.name).unwrap();
+            recipe.validate().unwrap();
+            if recipe.dataset == "mnist" {
+                assert_eq!(recipe.short_name(), preset.name);
+            }
+        }
+        for name in MNIST_EXERCISE.iter().chain(&CIFAR10_EXERCISE).chain([&DEFAULT_PRESET]) {
+            Recipe::preset(name).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_nearest() {
+        let error = Recipe::preset("linear_v1-bn-cee").unwrap_err();
+        assert!(error.to_string().contains("Did you mean 'linear_v1-bn-ce'?"), "{error}");
+        assert_eq!(error.exit_code(), 2);
+        assert!(!Recipe::preset("zzz").unwrap_err().to_string().contains("Did you mean"));
+    }
+}
