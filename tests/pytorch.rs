@@ -16,7 +16,8 @@ use tinderbox::recipe::{OptimizerConfig, Recipe};
 use tinderbox::weights;
 
 const N: usize = 12;
-const SHAPE: ImageShape = ImageShape { channels: 1, height: 4, width: 5 };
+const GREY: ImageShape = ImageShape { channels: 1, height: 4, width: 5 };
+const COLOUR: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 const CLASSES: usize = 10;
 
 #[derive(Deserialize)]
@@ -30,6 +31,7 @@ struct Case {
     batch_norm: bool,
     loss: String,
     optimizer: String,
+    pool: String,
     gradients: BTreeMap<String, Digest>,
     losses: Vec<f64>,
     weights: BTreeMap<String, Digest>,
@@ -88,7 +90,7 @@ fn with_initial_weights(model: Model) -> Model {
             values
         } else {
             salt += 1;
-            let scale = name.starts_with("bn") && name.ends_with("weight");
+            let scale = (name.contains("bn") || name.contains("norm")) && name.ends_with("weight");
             noise(values.len(), salt - 1).into_iter().map(|v| if scale { 1.0 + v } else { 0.5 * v }).collect()
         };
         parts.push((name, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect()));
@@ -115,28 +117,37 @@ impl ModuleMapper for Differentiate<'_> {
 
 fn check_all(device: &Device, tolerance: f64) {
     let fixture: Fixture = serde_json::from_str(include_str!("fixtures/pytorch.json")).unwrap();
-    assert_eq!(fixture.cases.len(), 7);
+    assert_eq!(fixture.cases.len(), 13);
     for case in &fixture.cases {
         let what = format!("{} bn={} {} {}", case.model, case.batch_norm, case.loss, case.optimizer);
         let mut recipe = Recipe::preset("linear_v1-bn-ce").unwrap();
         recipe.model = case.model.parse().unwrap();
         recipe.batch_norm = case.batch_norm;
-        recipe.loss = case.loss.parse().unwrap();
+        recipe.pool = case.pool.parse().unwrap();
+        recipe.width = if recipe.model.is_convolutional() { 1.0 / 16.0 } else { 1.0 };
+        let shape = if recipe.model.is_convolutional() { COLOUR } else { GREY };
+        let smoothing = if case.loss == "ce-smoothed" { 0.1 } else { 0.0 };
+        recipe.loss = case.loss.trim_end_matches("-smoothed").parse().unwrap();
         let (config, learning_rate) = match case.optimizer.as_str() {
-            "sgd" => (OptimizerConfig::Sgd { momentum: 0.0 }, 0.1),
-            "sgd-momentum" => (OptimizerConfig::Sgd { momentum: 0.9 }, 0.1),
-            _ => (OptimizerConfig::Adam, 0.001),
+            "sgd" => (OptimizerConfig::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 }, 0.1),
+            "sgd-momentum" => (OptimizerConfig::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 }, 0.1),
+            "sgd-nesterov-decay" => (OptimizerConfig::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.01 }, 0.01),
+            "adam" => (OptimizerConfig::Adam { weight_decay: 0.0 }, 0.001),
+            "adam-slow" => (OptimizerConfig::Adam { weight_decay: 0.0 }, 0.0001),
+            "adamw" => (OptimizerConfig::AdamW { weight_decay: 0.1 }, 0.001),
+            other => panic!("{other}"),
         };
         let autodiff = device.clone().autodiff();
-        let mut model = with_initial_weights(Model::new(&recipe, SHAPE, CLASSES, &autodiff));
+        let mut model = with_initial_weights(Model::new(&recipe, shape, CLASSES, &autodiff));
         let mut optimizer = Optimizer::new(config);
-        let pixels: Vec<f32> = (0..N * SHAPE.len()).map(|i| ((i * 73 + 11) % 256) as f32 / 255.0).collect();
+        let pixels: Vec<f32> = (0..N * shape.len()).map(|i| ((i * 73 + i / 97 + 11) % 256) as f32 / 255.0).collect();
         let labels: Vec<i32> = (0..N).map(|i| ((i * 7 + 3) % CLASSES) as i32).collect();
-        let images = Tensor::<4>::from_data(TensorData::new(pixels, [N, 1, SHAPE.height, SHAPE.width]), device);
+        let images =
+            Tensor::<4>::from_data(TensorData::new(pixels, [N, shape.channels, shape.height, shape.width]), device);
         let labels = Tensor::from_data(TensorData::new(labels, [N]), device);
 
         for (step, &expected) in case.losses.iter().enumerate() {
-            let loss = recipe.loss.compute(model.forward(images.clone()), labels.clone());
+            let loss = recipe.loss.compute(model.forward(images.clone()), labels.clone(), smoothing);
             let value: f32 = loss.clone().into_scalar();
             let bound = tolerance * expected;
             assert!((f64::from(value) - expected).abs() <= bound, "{what}, loss {step}: {expected}, found {value}");
