@@ -1,5 +1,6 @@
 //! What is measured: the loss of every step, and loss, accuracy and confusion over the test set.
 
+use burn::tensor::activation::softmax;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,8 @@ pub struct Evaluation {
     pub accuracy: f64,
     /// The most probable class of every image, in order.
     pub predictions: Vec<u8>,
+    /// The probability of that class, of every image.
+    pub confidences: Vec<f32>,
     /// `confusion[label][prediction]` images.
     pub confusion: Vec<Vec<u64>>,
 }
@@ -52,17 +55,19 @@ pub async fn evaluate(
     batch_size: usize,
 ) -> Result<Evaluation> {
     let order = split.in_order();
-    let (mut losses, mut predictions, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut losses, mut predictions, mut confidences, mut sizes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for start in (0..split.len()).step_by(batch_size) {
         let range = start..(start + batch_size).min(split.len());
         sizes.push(range.len());
         let batch = split.batch(&order, range);
         let logits = model.forward(batch.images);
         predictions.push(logits.clone().argmax(1).flatten::<1>(0, 1).float());
+        confidences.push(softmax(logits.clone(), 1).max_dim(1).flatten::<1>(0, 1));
         losses.push(loss.compute(logits, batch.labels, 0.0));
     }
-    let values = read(Tensor::cat(losses.into_iter().chain(predictions).collect(), 0)).await?;
-    let (losses, predictions) = values.split_at(sizes.len());
+    let values = read(Tensor::cat(losses.into_iter().chain(predictions).chain(confidences).collect(), 0)).await?;
+    let (losses, values) = values.split_at(sizes.len());
+    let (predictions, confidences) = values.split_at(split.len());
     let predictions: Vec<u8> = predictions.iter().map(|&p| p as u8).collect();
 
     let mut confusion = vec![vec![0; classes]; classes];
@@ -73,7 +78,13 @@ pub async fn evaluate(
     }
     let correct: u64 = (0..classes).map(|c| confusion[c][c]).sum();
     let accuracy = 100.0 * correct as f64 / split.len() as f64;
-    Ok(Evaluation { loss: weighted_mean(losses, &sizes), accuracy, predictions, confusion })
+    Ok(Evaluation {
+        loss: weighted_mean(losses, &sizes),
+        accuracy,
+        predictions,
+        confidences: confidences.to_vec(),
+        confusion,
+    })
 }
 
 /// Mean over all images of batch means.
@@ -123,6 +134,7 @@ mod tests {
         let on_device = DeviceSplit::new(&split, &device);
         let measure = |batch| pollster::block_on(evaluate(&model, &on_device, LossKind::Ce, 3, batch)).unwrap();
         let whole = measure(23);
+        assert!(whole.confidences.iter().all(|&p| (1.0 / 3.0 - 1e-6..=1.0).contains(&p)), "{:?}", whole.confidences);
         assert_eq!(whole.confusion.iter().flatten().sum::<u64>(), 23);
         let correct = whole.predictions.iter().zip(&split.labels).filter(|(p, l)| p == l).count();
         assert!((whole.accuracy - 100.0 * correct as f64 / 23.0).abs() < 1e-9);

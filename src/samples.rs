@@ -1,7 +1,7 @@
 //! A grid of random images of a data set, each with its label.
 
 use image::imageops::FilterType;
-use image::{ImageBuffer, Luma, Rgb, RgbImage};
+use image::{ImageBuffer, Rgb, RgbImage};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use rand_chacha::ChaCha8Rng;
@@ -57,17 +57,16 @@ pub fn grid(split: &Split, classes: &[String], columns: u32, rows: u32, seed: u6
 
 /// One image, enlarged with hard pixel edges.
 fn tile(image: &[u8], shape: ImageShape) -> RgbImage {
+    image::imageops::resize(&picture_of(image, shape), TILE, TILE, FilterType::Nearest)
+}
+
+/// One image of a data set as a picture: grey, or red, green and blue planes. `image` holds `shape.len()` bytes.
+pub fn picture_of(image: &[u8], shape: ImageShape) -> RgbImage {
     let plane = shape.height * shape.width;
-    let small: RgbImage = ImageBuffer::from_fn(shape.width as u32, shape.height as u32, |x, y| {
+    ImageBuffer::from_fn(shape.width as u32, shape.height as u32, |x, y| {
         let at = |channel: usize| image[channel * plane + y as usize * shape.width + x as usize];
-        if shape.channels == 3 {
-            Rgb([at(0), at(1), at(2)])
-        } else {
-            let Luma([v]) = Luma([at(0)]);
-            Rgb([v, v, v])
-        }
-    });
-    image::imageops::resize(&small, TILE, TILE, FilterType::Nearest)
+        if shape.channels == 3 { Rgb([at(0), at(1), at(2)]) } else { Rgb([at(0); 3]) }
+    })
 }
 
 #[cfg(test)]

@@ -124,9 +124,9 @@ pub trait Observer {
 
 /// A list of observers, told in order.
 #[derive(Default)]
-pub struct Observers(pub Vec<Box<dyn Observer>>);
+pub struct Observers<'a>(pub Vec<Box<dyn Observer + 'a>>);
 
-impl Observers {
+impl Observers<'_> {
     fn tell(&mut self, event: &Event<'_>) -> Result<()> {
         let mut failed = None;
         self.0.retain_mut(|observer| match observer.notify(event) {
@@ -184,7 +184,7 @@ pub async fn train(
     device: &Device,
     mut state: TrainState,
     stop: &AtomicUsize,
-    observers: &mut Observers,
+    observers: &mut Observers<'_>,
 ) -> Result<TrainState> {
     check(recipe, dataset)?;
     let train_set = DeviceSplit::new(&dataset.train, device);

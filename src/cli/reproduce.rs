@@ -203,8 +203,7 @@ fn report(runs: Vec<Run>, session: &Session, reference: &Reference, folder: &Pat
     experiment.write(folder)?;
     crate::say!("{}\n", experiment.text_table());
     for claim in &experiment.claims {
-        let mark = if claim.confirmed { "confirmed" } else { "not confirmed" };
-        crate::say!("{mark}: {}\n  {}", claim.text, claim.evidence);
+        crate::say!("{}: {}\n  {}", claim.verdict(), claim.text, claim.evidence);
     }
     crate::say!("\nreport: {}", folder.join("report.html").display());
     Ok(())

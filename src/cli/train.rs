@@ -15,7 +15,7 @@ use crate::device::DeviceInfo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 use crate::recipe::{Architecture, Augment, DEFAULT_PRESET, OptimizerConfig, PRESETS, Recipe, unknown};
-use crate::report::artifacts::{Charts, FinalWeights};
+use crate::report::artifacts::{FinalWeights, Report};
 use crate::report::console::{Console, duration, thousands};
 use crate::report::csv::Csv;
 use crate::report::tensorboard::TensorBoard;
@@ -296,7 +296,7 @@ fn summarize(recipe: &Recipe, state: &TrainState, dir: &RunDir) -> Result<()> {
         best.test_accuracy,
         best.epoch
     );
-    crate::say!("everything is in {}", dir.path().display());
+    crate::say!("report: {}", dir.file("report.html").display());
     match recipe.target_accuracy {
         Some(target) if best.test_accuracy < target => Err(Error::new(
             ErrorKind::Training,
@@ -345,14 +345,15 @@ impl Session {
             state = saved.restore(state)?;
             crate::say!("resuming after epoch {}, step {}", state.progress.history.len(), state.progress.losses.len());
         }
-        let weights = FinalWeights::new(dir, recipe, &data.info(&self.loaded.origin))?;
+        let info = data.info(&self.loaded.origin);
+        let weights = FinalWeights::new(dir, recipe, &info)?;
         let mut observers = Observers(vec![
             Box::new(Console::new(recipe)),
             Box::new(Csv::new(dir)),
-            Box::new(TensorBoard::new(dir, recipe)),
+            Box::new(TensorBoard::new(dir, recipe, data)),
             Box::new(Checkpoints::new(dir.checkpoints(), recipe.clone(), self.save_every)),
             Box::new(weights),
-            Box::new(Charts::new(dir, &data.classes)),
+            Box::new(Report::new(dir, recipe, &self.info, info.clone(), data)),
         ]);
         let trained = train::train(recipe, data, &self.device, state, &stop.signal, &mut observers);
         pollster::block_on(trained).map_err(|e| match e.kind() {
@@ -387,5 +388,27 @@ impl Stop {
                 .map_err(|e| Error::new(ErrorKind::Io, format!("signals cannot be handled: {e}")))?;
         }
         Ok(Self { signal })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: TrainArgs,
+    }
+
+    #[test]
+    fn the_command_of_a_recipe_gives_the_recipe() {
+        for preset in &PRESETS {
+            let recipe = Recipe { seed: 7, patience: Some(3), ..Recipe::preset(preset.name).unwrap() };
+            let words = recipe.command();
+            let line = Line::try_parse_from(words.split(' ').skip(1)).unwrap();
+            assert_eq!(line.args.apply(Recipe::preset(DEFAULT_PRESET).unwrap()).unwrap(), recipe, "{words}");
+        }
     }
 }

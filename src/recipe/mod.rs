@@ -207,6 +207,37 @@ impl Recipe {
         format!("{}{norm}-{}", self.model, self.loss)
     }
 
+    /// The command that repeats this recipe.
+    pub fn command(&self) -> String {
+        let on = |switch: bool| if switch { "on" } else { "off" };
+        let mut words = vec![
+            format!(
+                "tinderbox train --dataset {} --model {} --batch-norm {}",
+                self.dataset,
+                self.model,
+                on(self.batch_norm)
+            ),
+            format!("--loss {} --label-smoothing {}", self.loss, self.label_smoothing),
+        ];
+        if self.model.is_convolutional() {
+            words.push(format!("--width {} --pool {} --dropout {}", self.width, self.pool, self.dropout));
+        }
+        words.push(match self.optimizer {
+            OptimizerConfig::Sgd { momentum, nesterov, weight_decay } => {
+                let nesterov = if nesterov { " --nesterov" } else { "" };
+                format!("--optimizer sgd --momentum {momentum}{nesterov} --weight-decay {weight_decay}")
+            }
+            OptimizerConfig::Adam { weight_decay } => format!("--optimizer adam --weight-decay {weight_decay}"),
+            OptimizerConfig::AdamW { weight_decay } => format!("--optimizer adamw --weight-decay {weight_decay}"),
+        });
+        words.push(format!("--lr {} --schedule {} --epochs {}", self.learning_rate, self.schedule, self.epochs));
+        words.push(format!("--batch {} --fraction {} --seed {}", self.batch_size, self.fraction, self.seed));
+        words.push(format!("--augment {}", on(self.augment.flip || self.augment.crop > 0)));
+        words.extend(self.patience.map(|patience| format!("--patience {patience}")));
+        words.extend(self.target_accuracy.map(|target| format!("--target-accuracy {target}")));
+        words.join(" ")
+    }
+
     /// The lines in which two recipes differ, as `key: old -> new`, leaving out what may change when a run is
     /// resumed: the patience, the target, and the number of epochs if no learning rate depends on it. None of these
     /// alters an epoch already done.

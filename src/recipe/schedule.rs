@@ -1,6 +1,7 @@
 //! How the learning rate changes while a run goes on.
 
 use std::f64::consts::PI;
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,17 @@ impl Schedule {
                 refuse("warm-up", warmup.to_string(), "a share of all steps above 0 and below 1")
             }
             _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Constant => f.write_str("constant"),
+            Self::Step { step_size, gamma } => write!(f, "step:{step_size}:{gamma}"),
+            Self::Cosine => f.write_str("cosine"),
+            Self::OneCycle { warmup } => write!(f, "one-cycle:{warmup}"),
         }
     }
 }

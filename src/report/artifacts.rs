@@ -2,13 +2,16 @@
 
 use burn::module::Module;
 
+use super::experiment::{Experiment, Run};
+use super::page::{self, Detail};
 use super::plots::{self, Chart, Series};
-use crate::dataset::DatasetInfo;
+use crate::dataset::{Dataset, DatasetInfo};
+use crate::device::DeviceInfo;
 use crate::error::{Error, ErrorKind, Result};
-use crate::metrics::EpochMetrics;
+use crate::metrics::{EpochMetrics, Evaluation};
 use crate::recipe::Recipe;
 use crate::run_dir::RunDir;
-use crate::train::{Event, Observer};
+use crate::train::{Event, Observer, TrainState};
 use crate::weights;
 
 /// The file with the final weights.
@@ -49,30 +52,52 @@ impl Observer for FinalWeights {
     }
 }
 
-/// Draws the three charts and the confusion matrix of a finished run.
-pub struct Charts {
+/// Draws the three charts and the confusion matrix of a finished run, and writes its report.
+pub struct Report<'a> {
     dir: RunDir,
-    classes: Vec<String>,
+    recipe: Recipe,
+    device: DeviceInfo,
+    info: DatasetInfo,
+    dataset: &'a Dataset,
 }
 
-impl Charts {
+impl<'a> Report<'a> {
     /// Into the folder of a run.
-    pub fn new(dir: &RunDir, classes: &[String]) -> Self {
-        Self { dir: dir.clone(), classes: classes.to_vec() }
+    pub fn new(dir: &RunDir, recipe: &Recipe, device: &DeviceInfo, info: DatasetInfo, dataset: &'a Dataset) -> Self {
+        Self { dir: dir.clone(), recipe: recipe.clone(), device: device.clone(), info, dataset }
+    }
+
+    fn page(&self, state: &TrainState, evaluation: &Evaluation) -> Result<String> {
+        let metrics = state.progress.history.clone();
+        let seconds = metrics.iter().map(|m| m.seconds).sum();
+        let parameters = state.model.summary(self.info.shape).parameters();
+        let experiment = Experiment {
+            title: self.dir.name(),
+            intro: page::run_intro(&self.recipe, &self.device.to_string(), parameters, seconds, metrics.len()),
+            runs: vec![Run {
+                name: self.dir.name(),
+                recipe: self.recipe.clone(),
+                device: self.device.clone(),
+                test_images: self.info.test_images,
+                metrics,
+            }],
+            claims: Vec::new(),
+        };
+        let detail = Detail { recipe: &self.recipe, info: &self.info, dataset: self.dataset, evaluation };
+        page::render(&experiment, Some(&detail))
     }
 }
 
-impl Observer for Charts {
+impl Observer for Report<'_> {
     fn notify(&mut self, event: &Event<'_>) -> Result<()> {
         let Event::Finished { state, evaluation, .. } = event else { return Ok(()) };
         for (stem, chart) in curves(&[(self.dir.name(), &state.progress.history)])? {
             write(&self.dir, stem, &chart)?;
         }
-        if let Some(evaluation) = evaluation {
-            let title = format!("Test images by label and prediction, accuracy {:.2} %", evaluation.accuracy);
-            write(&self.dir, "confusion", &plots::confusion(&title, &self.classes, &evaluation.confusion)?)?;
-        }
-        Ok(())
+        let Some(evaluation) = evaluation else { return Ok(()) }; // nothing was left to train: it is all there
+        let title = format!("Test images by label and prediction, accuracy {:.2} %", evaluation.accuracy);
+        write(&self.dir, "confusion", &plots::confusion(&title, &self.info.classes, &evaluation.confusion)?)?;
+        self.dir.write_atomically("report.html", self.page(state, evaluation)?.as_bytes())
     }
 }
 

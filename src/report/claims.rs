@@ -13,6 +13,13 @@ pub struct Claim {
     pub evidence: String,
 }
 
+impl Claim {
+    /// In words.
+    pub fn verdict(&self) -> &'static str {
+        if self.confirmed { "confirmed" } else { "not confirmed" }
+    }
+}
+
 /// The findings of the MNIST exercise; none for runs that are missing.
 pub fn mnist(runs: &[Run]) -> Vec<Claim> {
     let run = |name: &str| runs.iter().find(|r| r.recipe.short_name() == name).map(|r| r.metrics.as_slice());

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::artifacts::curves;
 use super::claims::Claim;
 use super::console::{duration, short, thousands};
-use super::plots::Chart;
+use super::page;
 use crate::device::DeviceInfo;
 use crate::error::{Error, Result};
 use crate::metrics::EpochMetrics;
@@ -62,7 +62,8 @@ pub struct Experiment {
     pub claims: Vec<Claim>,
 }
 
-const COLUMNS: [&str; 10] = [
+/// The heads of the result table.
+pub const COLUMNS: [&str; 10] = [
     "run",
     "device",
     "epochs",
@@ -76,8 +77,11 @@ const COLUMNS: [&str; 10] = [
 ];
 
 impl Experiment {
+    /// What the table's speeds mean.
+    pub const TABLE_NOTE: &str = "s/epoch and images/s are medians over the epochs; an epoch includes measuring the test set, images/s does not.";
+
     /// A row a run, in the order of `COLUMNS`.
-    fn rows(&self) -> Vec<[String; 10]> {
+    pub fn rows(&self) -> Vec<[String; 10]> {
         let row = |run: &Run| {
             let (last, best) = (run.metrics.last()?, run.best()?);
             let mut seconds: Vec<f64> = run.metrics.iter().map(|m| m.seconds).collect();
@@ -118,43 +122,14 @@ impl Experiment {
         for row in self.rows() {
             text += &format!("| {} |\n", row.join(" | "));
         }
-        text += "\ns/epoch and images/s are medians over the epochs; an epoch includes measuring the test set, images/s does not.\n";
+        text += &format!("\n{}\n", Self::TABLE_NOTE);
         if !self.claims.is_empty() {
             text += "\n| claim | verdict | figures |\n|---|---|---|\n";
             for claim in &self.claims {
-                text += &format!("| {} | {} | {} |\n", claim.text, verdict(claim), claim.evidence);
+                text += &format!("| {} | {} | {} |\n", claim.text, claim.verdict(), claim.evidence);
             }
         }
         text
-    }
-
-    /// The whole report as one HTML file that needs no other.
-    fn html(&self, charts: &[(&str, Chart)]) -> String {
-        let cells = |tag: &str, row: &[String]| -> String {
-            row.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect()
-        };
-        let intro: String = self.intro.iter().map(|p| format!("<p>{}</p>\n", escape(p))).collect();
-        let rows: String = self.rows().iter().map(|row| format!("<tr>{}</tr>\n", cells("td", row))).collect();
-        let claims: String = self
-            .claims
-            .iter()
-            .map(|claim| {
-                let class = if claim.confirmed { "yes" } else { "no" };
-                let (text, evidence) = (escape(&claim.text), escape(&claim.evidence));
-                format!("<li class=\"{class}\"><b>{text}</b>: {}. {evidence}.</li>\n", verdict(claim))
-            })
-            .collect();
-        let claims =
-            if claims.is_empty() { claims } else { format!("<h2>The reference's claims</h2>\n<ul>\n{claims}</ul>") };
-        let charts: String =
-            charts.iter().map(|(_, chart)| format!("<figure>{}</figure>\n", scalable(&chart.svg))).collect();
-        include_str!("experiment.html")
-            .replace("{{title}}", &escape(&self.title))
-            .replace("{{intro}}", &intro)
-            .replace("{{head}}", &cells("th", &COLUMNS.map(String::from)))
-            .replace("{{rows}}", &rows)
-            .replace("{{claims}}", &claims)
-            .replace("{{charts}}", &charts)
     }
 
     /// Writes `report.html`, `report.md` and the charts into a folder.
@@ -170,12 +145,8 @@ impl Experiment {
             write_atomically(&dir.join(format!("{stem}.png")), &chart.png)?;
         }
         write_atomically(&dir.join("report.md"), self.markdown().as_bytes())?;
-        write_atomically(&dir.join("report.html"), self.html(&charts).as_bytes())
+        write_atomically(&dir.join("report.html"), page::render(self, None)?.as_bytes())
     }
-}
-
-fn verdict(claim: &Claim) -> &'static str {
-    if claim.confirmed { "confirmed" } else { "not confirmed" }
 }
 
 /// Columns as wide as their widest cell, two spaces apart.
@@ -190,15 +161,6 @@ pub fn text_table(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-/// An SVG that fills its place in a page.
-fn scalable(svg: &str) -> String {
-    svg.replacen("width=\"900\" height=\"480\"", "role=\"img\"", 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,10 +169,5 @@ mod tests {
     fn tables_line_up() {
         let row = |a: &str, b: &str| vec![a.to_string(), b.to_string()];
         assert_eq!(text_table(&[row("a", "b"), row("long", "c")]), "a     b\nlong  c");
-    }
-
-    #[test]
-    fn html_is_escaped() {
-        assert_eq!(escape("<a & \"b\">"), "&lt;a &amp; &quot;b&quot;&gt;");
     }
 }

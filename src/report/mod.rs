@@ -5,5 +5,6 @@ pub mod claims;
 pub mod console;
 pub mod csv;
 pub mod experiment;
+pub mod page;
 pub mod plots;
 pub mod tensorboard;

@@ -15,7 +15,7 @@ use super::console::short;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Width and height of a chart.
-const SIZE: (u32, u32) = (900, 480);
+pub const SIZE: (u32, u32) = (900, 480);
 /// The bitmap is drawn larger and scaled down, for smooth lines.
 const SUPERSAMPLING: u32 = 2;
 const COLOURS: [RGBColor; 7] = [

@@ -10,9 +10,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost::Message;
 
+use super::plots::{self, encode_png};
+use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::recipe::Recipe;
 use crate::run_dir::RunDir;
+use crate::samples;
 use crate::train::{Event, Observer};
 
 #[derive(Clone, PartialEq, Message)]
@@ -41,6 +44,61 @@ struct Value {
     tag: String,
     #[prost(float, optional, tag = "2")]
     simple_value: Option<f32>,
+    #[prost(message, optional, tag = "4")]
+    image: Option<Image>,
+    #[prost(message, optional, tag = "8")]
+    tensor: Option<TensorProto>,
+    #[prost(message, optional, tag = "9")]
+    metadata: Option<Metadata>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Image {
+    #[prost(int32, tag = "1")]
+    height: i32,
+    #[prost(int32, tag = "2")]
+    width: i32,
+    /// 3 is RGB.
+    #[prost(int32, tag = "3")]
+    colorspace: i32,
+    /// A PNG file.
+    #[prost(bytes = "vec", tag = "4")]
+    encoded: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TensorProto {
+    /// 7 is a string.
+    #[prost(int32, tag = "1")]
+    dtype: i32,
+    #[prost(message, optional, tag = "2")]
+    shape: Option<TensorShape>,
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    string_val: Vec<Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TensorShape {
+    #[prost(message, repeated, tag = "2")]
+    dim: Vec<Dimension>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Dimension {
+    #[prost(int64, tag = "1")]
+    size: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Metadata {
+    #[prost(message, optional, tag = "1")]
+    plugin: Option<Plugin>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Plugin {
+    #[prost(string, tag = "1")]
+    name: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -52,24 +110,43 @@ struct SessionLog {
 const SESSION_START: i32 = 1;
 
 /// Writes `<model>/Train_Loss` a step, `<model>/Test_Loss` and `<model>/Test_Accuracy` an epoch, as the reference
-/// exercise names them.
-pub struct TensorBoard {
+/// exercise names them; the recipe as text and random train images at the start, the confusion matrix at the end.
+pub struct TensorBoard<'a> {
     path: PathBuf,
     file: Option<BufWriter<File>>,
     model: String,
+    dataset: &'a Dataset,
 }
 
-impl TensorBoard {
+impl<'a> TensorBoard<'a> {
     /// Into a new event file in the folder of a run.
-    pub fn new(dir: &RunDir, recipe: &Recipe) -> Self {
+    pub fn new(dir: &RunDir, recipe: &Recipe, dataset: &'a Dataset) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         // TensorBoard reads the files of a folder in the order of their names.
         let name = format!("events.out.tfevents.{:010}.{:09}.tinderbox", now.as_secs(), now.subsec_nanos());
-        Self { path: dir.file(&name), file: None, model: recipe.model.to_string() }
+        Self { path: dir.file(&name), file: None, model: recipe.model.to_string(), dataset }
     }
 
     fn scalar(&mut self, what: &str, step: usize, value: f64) -> Result<()> {
-        let value = Value { tag: format!("{}/{what}", self.model), simple_value: Some(value as f32) };
+        let value = Value { simple_value: Some(value as f32), ..Default::default() };
+        self.value(what, step, value)
+    }
+
+    fn image(&mut self, what: &str, step: usize, size: (u32, u32), png: Vec<u8>) -> Result<()> {
+        let image = Image { height: size.1 as i32, width: size.0 as i32, colorspace: 3, encoded: png };
+        self.value(what, step, Value { image: Some(image), ..Default::default() })
+    }
+
+    /// Markdown, for TensorBoard's text plugin.
+    fn text(&mut self, what: &str, text: String) -> Result<()> {
+        let shape = Some(TensorShape { dim: vec![Dimension { size: 1 }] });
+        let tensor = Some(TensorProto { dtype: 7, shape, string_val: vec![text.into_bytes()] });
+        let metadata = Some(Metadata { plugin: Some(Plugin { name: "text".into() }) });
+        self.value(what, 0, Value { tensor, metadata, ..Default::default() })
+    }
+
+    fn value(&mut self, what: &str, step: usize, value: Value) -> Result<()> {
+        let value = Value { tag: format!("{}/{what}", self.model), ..value };
         let summary = Some(Summary { value: vec![value] });
         self.write(TensorBoardEvent { step: step as i64, summary, ..Default::default() })
     }
@@ -91,10 +168,10 @@ fn frame(data: &[u8]) -> Vec<u8> {
     [&length[..], &masked(&length), data, &masked(data)].concat()
 }
 
-impl Observer for TensorBoard {
+impl Observer for TensorBoard<'_> {
     fn notify(&mut self, event: &Event<'_>) -> Result<()> {
         match event {
-            Event::Started { state, steps, .. } => {
+            Event::Started { recipe, state, steps } => {
                 let file = File::create(&self.path).map_err(|e| Error::io("create", &self.path, &e))?;
                 self.file = Some(BufWriter::new(file));
                 let file_version = Some("brain.Event:2".into());
@@ -103,6 +180,11 @@ impl Observer for TensorBoard {
                 if done > 0 {
                     let session_log = Some(SessionLog { status: SESSION_START });
                     self.write(TensorBoardEvent { step: done as i64 + 1, session_log, ..Default::default() })?;
+                } else {
+                    let toml = toml::to_string_pretty(recipe).unwrap_or_default();
+                    self.text("Recipe", format!("```\n{toml}```\n\n`{}`", recipe.command()))?;
+                    let grid = samples::grid(&self.dataset.train, &self.dataset.classes, 8, 4, recipe.seed)?;
+                    self.image("Samples", 0, grid.dimensions(), encode_png(&grid)?)?;
                 }
             }
             Event::Losses { first_step, losses } => {
@@ -115,6 +197,11 @@ impl Observer for TensorBoard {
                     self.scalar("Test_Loss", metrics.epoch, metrics.test_loss)?;
                     self.scalar("Test_Accuracy", metrics.epoch, metrics.test_accuracy)?;
                 }
+            }
+            Event::Finished { evaluation: Some(evaluation), state, .. } => {
+                let title = format!("Test accuracy {:.2} %", evaluation.accuracy);
+                let chart = plots::confusion(&title, &self.dataset.classes, &evaluation.confusion)?;
+                self.image("Confusion", state.progress.history.len(), plots::SIZE, chart.png)?;
             }
             _ => {}
         }

@@ -1,0 +1,55 @@
+"use strict";
+// Draws the three charts of a report. Everything else on the page is there without scripts.
+const { runs } = JSON.parse(document.getElementById("data").textContent);
+// Okabe and Ito's colours, lighter ones on a dark page.
+const ON_LIGHT = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f"];
+const ON_DARK = ["#56b4e9", "#ff8a3d", "#2fd0a0", "#e39bc6", "#f2b93b", "#8fa8ff", "#a8a8a8"];
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const CHARTS = [
+  ["train_loss", "Train loss", 5],
+  ["test_loss", "Test loss", 5],
+  ["test_accuracy", "Test accuracy in percent", 2],
+];
+const logSwitch = document.getElementById("log");
+let drawn = [];
+
+function draw() {
+  drawn.forEach((plot) => plot.destroy());
+  const style = getComputedStyle(document.documentElement);
+  const ink = style.getPropertyValue("--faint"), line = style.getPropertyValue("--line");
+  const COLOURS = dark.matches ? ON_DARK : ON_LIGHT;
+  const last = Math.max(...runs.map((run) => run.metrics.length));
+  const epochs = Array.from({ length: last }, (_, i) => i + 1);
+  const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 }, font: "12px system-ui" };
+  drawn = CHARTS.map(([key, title, digits]) => {
+    const place = document.getElementById(key);
+    const log = logSwitch.checked && key !== "test_accuracy";
+    const value = (run, i) => {
+      const v = run.metrics[i]?.[key];
+      return v === undefined || (log && v <= 0) ? null : v;
+    };
+    const width = place.clientWidth;
+    return new uPlot({
+      title, width, height: Math.round(Math.min(360, Math.max(220, width * 0.45))),
+      cursor: { focus: { prox: 24 } },
+      focus: { alpha: 0.35 },
+      scales: { x: { time: false }, y: log ? { distr: 3 } : {} },
+      axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }, { ...axis, size: 58 }],
+      series: [
+        { label: "epoch" },
+        ...runs.map((run, i) => ({
+          label: run.name, stroke: COLOURS[i % COLOURS.length], width: 2,
+          dash: i >= COLOURS.length ? [6, 4] : undefined,
+          points: { show: last < 3 },
+          value: (_, v) => (v === null || v === undefined ? "–" : v.toFixed(digits)),
+        })),
+      ],
+    }, [epochs, ...runs.map((run) => epochs.map((_, i) => value(run, i)))], place);
+  });
+}
+
+draw();
+logSwitch.addEventListener("change", draw);
+dark.addEventListener("change", draw);
+let resized;
+addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(draw, 100); });
