@@ -1,6 +1,8 @@
 //! A split on the device: uploaded once as bytes, shuffled by one permutation an epoch, gathered and scaled a
 //! batch at a time where the model runs.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -52,6 +54,13 @@ struct Change {
     right: i32,
     /// Mirror left and right, before the shift.
     flip: bool,
+}
+
+impl Order {
+    /// Which images of the split are at these positions.
+    pub fn indices(&self, range: Range<usize>) -> &[i32] {
+        &self.indices[range]
+    }
 }
 
 impl Change {
@@ -149,7 +158,7 @@ impl DeviceSplit {
     }
 
     /// Gathers the images at positions `range` of an order. The last range of an epoch may be shorter.
-    pub fn batch(&self, order: &Order, range: std::ops::Range<usize>) -> Batch {
+    pub fn batch(&self, order: &Order, range: Range<usize>) -> Batch {
         let n = range.len();
         let ImageShape { channels, height, width } = self.shape;
         let dims = [n, channels, height, width];

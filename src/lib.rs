@@ -40,6 +40,8 @@ pub mod run_dir;
 #[cfg(feature = "native")]
 pub mod infer;
 #[cfg(feature = "native")]
+pub mod live;
+#[cfg(feature = "native")]
 pub mod samples;
 #[cfg(feature = "native")]
 pub mod window;

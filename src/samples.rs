@@ -34,7 +34,7 @@ pub fn grid(split: &Split, classes: &[String], columns: u32, rows: u32, seed: u6
             let index = (u64::from(rng.next_u32()) * split.len() as u64) >> 32;
             let (x, y) = (GAP + column * (TILE + GAP), GAP + row * (TILE + LABEL + GAP));
             if let (Some(image), Some(&label)) = (split.image(index as usize), split.labels.get(index as usize)) {
-                tiles.push((tile(image, split.shape), x, y));
+                tiles.push((tile_of(image, split.shape, TILE), x, y));
                 names.push((classes.get(usize::from(label)).cloned().unwrap_or_default(), x + TILE / 2, y + TILE + 4));
             }
         }
@@ -55,9 +55,9 @@ pub fn grid(split: &Split, classes: &[String], columns: u32, rows: u32, seed: u6
     Ok(grid)
 }
 
-/// One image, enlarged with hard pixel edges.
-fn tile(image: &[u8], shape: ImageShape) -> RgbImage {
-    image::imageops::resize(&picture_of(image, shape), TILE, TILE, FilterType::Nearest)
+/// One image, brought to `side` pixels a side with hard pixel edges.
+pub fn tile_of(image: &[u8], shape: ImageShape, side: u32) -> RgbImage {
+    image::imageops::resize(&picture_of(image, shape), side, side, FilterType::Nearest)
 }
 
 /// One image of a data set as a picture: grey, or red, green and blue planes. `image` holds `shape.len()` bytes.

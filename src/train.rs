@@ -75,6 +75,8 @@ pub enum Event<'a> {
         epoch: usize,
         /// Counted from 1.
         step: usize,
+        /// Which images of the train split it sees.
+        batch: &'a [i32],
     },
     /// The device has finished some steps.
     Losses {
@@ -217,7 +219,7 @@ pub async fn train(
             let gradients = loss.backward();
             unread.push(loss.inner());
             state.model = state.optimizer.step(rate(global_step), state.model, gradients);
-            observers.tell(&Event::Step { epoch: epoch + 1, step: step + 1 })?;
+            observers.tell(&Event::Step { epoch: epoch + 1, step: step + 1, batch: order.indices(range.clone()) })?;
 
             let done = step + 1 == ranges.len();
             let stopped = stop.load(Ordering::Relaxed);

@@ -160,7 +160,7 @@ pub fn run(args: ReproduceArgs) -> Result<()> {
         if saved.as_ref().is_some_and(|saved| saved.progress.history.len() >= session.recipe.epochs) {
             crate::say!("already finished");
         } else {
-            session.train(&dir, saved, &stop).map_err(|e| match e.kind() {
+            session.train(&dir, saved, &stop, None).map_err(|e| match e.kind() {
                 ErrorKind::Interrupted(_) => {
                     Error::new(e.kind(), "stopped by a signal; give the same command again to go on")
                 }

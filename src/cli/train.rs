@@ -13,6 +13,7 @@ use crate::checkpoint::{self, Checkpoints, Saved};
 use crate::dataset::{self, DataSource, Loaded};
 use crate::device::DeviceInfo;
 use crate::error::{Error, ErrorKind, Result};
+use crate::live::{self, Feed};
 use crate::model::Model;
 use crate::recipe::{Architecture, Augment, DEFAULT_PRESET, OptimizerConfig, PRESETS, Recipe, unknown};
 use crate::report::artifacts::{FinalWeights, Report};
@@ -103,6 +104,9 @@ pub struct TrainArgs {
     /// Continue the run in this folder, with the same numbers as if it had never stopped
     #[arg(long, value_name = "RUN", conflicts_with_all = ["preset", "name"])]
     resume: Option<PathBuf>,
+    /// Show the run in a window; closing it does not stop the run
+    #[arg(long)]
+    window: bool,
     #[command(flatten)]
     device: Option<DeviceArgs>,
     #[command(flatten)]
@@ -229,8 +233,26 @@ pub fn run(args: TrainArgs) -> Result<()> {
     };
     let session = Session { recipe, loaded, device, info, save_every: args.save_every.map(|n| n as usize) };
     session.announce();
-    let state = session.train(&dir, saved, &Stop::install()?)?;
+    let stop = Stop::install()?;
+    let state =
+        if args.window { in_window(&session, &dir, saved, &stop)? } else { session.train(&dir, saved, &stop, None)? };
     summarize(&session.recipe, &state, &dir)
+}
+
+/// Trains on a thread of its own, since a window wants the main one.
+fn in_window(session: &Session, dir: &RunDir, saved: Option<Saved>, stop: &Stop) -> Result<TrainState> {
+    let feed = Feed::default();
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| {
+            let result = session.train(dir, saved, stop, Some(feed.clone()));
+            feed.finish(result.is_ok());
+            result
+        });
+        if let Err(e) = live::show(&feed, &session.loaded.dataset) {
+            eprintln!("warning: {e}. Training goes on without it");
+        }
+        run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// The checkpoint to go on from, where the recipe is still the same.
@@ -338,7 +360,7 @@ impl Session {
     }
 
     /// Trains, from a checkpoint if there is one, and leaves everything in `dir`.
-    pub fn train(&self, dir: &RunDir, saved: Option<Saved>, stop: &Stop) -> Result<TrainState> {
+    pub fn train(&self, dir: &RunDir, saved: Option<Saved>, stop: &Stop, window: Option<Feed>) -> Result<TrainState> {
         let (recipe, data) = (&self.recipe, &self.loaded.dataset);
         let mut state = train::start(recipe, data, &self.device);
         if let Some(saved) = saved {
@@ -355,6 +377,9 @@ impl Session {
             Box::new(weights),
             Box::new(Report::new(dir, recipe, &self.info, info.clone(), data)),
         ]);
+        if let Some(feed) = window {
+            observers.0.push(Box::new(feed));
+        }
         let trained = train::train(recipe, data, &self.device, state, &stop.signal, &mut observers);
         pollster::block_on(trained).map_err(|e| match e.kind() {
             ErrorKind::Interrupted(_) => {

@@ -96,7 +96,7 @@ impl Observer for Console {
                 self.bar.set_position(done as u64);
                 self.bar.reset_eta();
             }
-            Event::Step { epoch, step } if self.terminal => {
+            Event::Step { epoch, step, .. } if self.terminal => {
                 // A bar that redraws at every step of 1 ms would be what one waits for.
                 if self.drawn.elapsed() >= Duration::from_millis(100) {
                     self.drawn = Instant::now();

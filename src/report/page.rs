@@ -140,7 +140,7 @@ fn per_class(detail: &Detail<'_>) -> String {
     };
     let rows: String = detail.evaluation.confusion.iter().enumerate().map(row).collect();
     format!(
-        "<section><h2>Accuracy by class</h2>\n<div class=\"wide\"><table><tbody>\n{rows}</tbody></table></div></section>"
+        "<section><h2>Accuracy by class</h2>\n<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Accuracy by class\"><table><tbody>\n{rows}</tbody></table></div></section>"
     )
 }
 

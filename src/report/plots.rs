@@ -32,7 +32,7 @@ const COLOURS: [RGBColor; 7] = [
 pub struct Series {
     /// In the legend.
     pub name: String,
-    /// By x, which counts epochs from 1.
+    /// By x in epochs: at 1 the first is done.
     pub points: Vec<(f64, f64)>,
 }
 
@@ -121,7 +121,11 @@ fn both(draw: impl Fn(&Area<'_, '_>) -> Result<()>) -> Result<Chart> {
 
 type Drawn<B> = std::result::Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
 
-fn draw_lines<B: DrawingBackend>(
+/// Draws lines over epochs into an area, everything enlarged by `scale`; losses that span much get a logarithmic axis.
+///
+/// # Errors
+/// What the drawing library says.
+pub fn draw_lines<B: DrawingBackend>(
     root: &DrawingArea<B, Shift>,
     scale: u32,
     title: &str,
@@ -133,7 +137,11 @@ fn draw_lines<B: DrawingBackend>(
         // Losses of different kinds on one linear axis are a flat bundle at the bottom.
         Some(y) => draw_axes(root, scale, title, &format!("{y_label}, logarithmic"), series, x, y.log_scale(), &short),
         None => {
-            let precision = if y.end > 20.0 { 0 } else { 2 };
+            let precision = match y.end - y.start {
+                span if span > 20.0 => 0,
+                span if span > 2.0 => 1,
+                _ => 2,
+            };
             let text = |value: f64| format!("{value:.precision$}");
             draw_axes(root, scale, title, y_label, series, x, y, &text)
         }
@@ -208,14 +216,15 @@ fn positive_range(series: &[Series]) -> Option<Range<f64>> {
 /// What the axes span: all epochs, all values and a margin of a twentieth.
 fn ranges(series: &[Series]) -> (Range<f64>, Range<f64>) {
     let points = || series.iter().flat_map(|s| &s.points).filter(|(_, y)| y.is_finite());
+    let first = points().map(|(x, _)| *x).fold(1.0, f64::min);
     let last = points().map(|(x, _)| *x).fold(2.0, f64::max);
     let low = points().map(|(_, y)| *y).fold(f64::INFINITY, f64::min);
     let high = points().map(|(_, y)| *y).fold(f64::NEG_INFINITY, f64::max);
     if low > high {
-        return (1.0..last, 0.0..1.0);
+        return (first..last, 0.0..1.0);
     }
     let margin = ((high - low) / 20.0).max(high.abs() * 1e-3).max(1e-9);
-    (1.0..last, low - margin..high + margin)
+    (first..last, low - margin..high + margin)
 }
 
 /// Whether most lines end higher than they start, so that the legend has room below them.
