@@ -7,7 +7,7 @@ use burn::tensor::module::{avg_pool2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{Device, Distribution, Tensor};
 
-use super::{BatchNorm, Init, Summary};
+use super::{BatchNorm, Init, Summary, cpu};
 use crate::device::is_cpu;
 use crate::recipe::Pool;
 
@@ -32,10 +32,10 @@ impl ConvBlock {
     /// `[n, inputs, h, w]` -> `[n, outputs, h, w]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let x = self.convolve(x);
-        relu(match &self.norm {
-            Some(norm) => norm.forward(x),
-            None => x,
-        })
+        match &self.norm {
+            Some(norm) => norm.forward_relu(x),
+            None => relu(x),
+        }
     }
 
     fn convolve(&self, x: Tensor<4>) -> Tensor<4> {
@@ -69,6 +69,12 @@ fn convolve_batch(x: Tensor<4>, weight: Tensor<4>) -> Tensor<4> {
 /// Halves both sides: `[n, c, h, w]` -> `[n, c, h / size, w / size]`.
 pub fn pool(x: Tensor<4>, kind: Pool, size: usize) -> Tensor<4> {
     match kind {
+        Pool::Max
+            if size == 2
+                && let Some(pooled) = cpu::max_pool(&x) =>
+        {
+            pooled
+        }
         Pool::Max => max_pool2d(x, MaxPoolOptions::new([size, size])),
         Pool::Avg => avg_pool2d(x, AvgPoolOptions::new([size, size])),
     }

@@ -1,6 +1,7 @@
 //! The networks, each written once: images in, logits out, whatever the device.
 
 mod conv;
+mod cpu;
 mod init;
 mod linear;
 mod norm;

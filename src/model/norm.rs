@@ -2,7 +2,10 @@
 
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
 use burn::tensor::module::{batch_norm, batch_norm_train};
+
+use super::cpu;
 
 /// Added to the variance.
 const EPSILON: f64 = 1e-5;
@@ -35,14 +38,36 @@ impl BatchNorm {
             return batch_norm(input, gamma, beta, self.running_mean.value(), self.running_var.value(), EPSILON);
         }
         let per_channel = input.shape().num_elements() / input.dims()[1];
-        let unbiased = per_channel as f64 / (per_channel as f64 - 1.0).max(1.0);
         let trained = batch_norm_train(input, gamma, beta, EPSILON);
+        self.remember(trained.mean, trained.variance, per_channel);
+        trained.output
+    }
+
+    /// The same of `[n, channels, h, w]`, followed by ReLU.
+    pub fn forward_relu(&self, input: Tensor<4>) -> Tensor<4> {
+        let (gamma, beta) = (self.gamma.val(), self.beta.val());
+        if !input.device().is_autodiff() {
+            let norm = [gamma, beta, self.running_mean.value(), self.running_var.value()];
+            return cpu::norm_relu(&input, norm, EPSILON).unwrap_or_else(|| relu(self.forward(input)));
+        }
+        match cpu::norm_relu_train(&input, &gamma, &beta, EPSILON) {
+            Some(trained) => {
+                let per_channel = input.shape().num_elements() / input.dims()[1];
+                self.remember(trained.mean, trained.variance, per_channel);
+                trained.output
+            }
+            None => relu(self.forward(input)),
+        }
+    }
+
+    /// Blends a batch's mean and biased variance, each over `n` values, into the running statistics.
+    fn remember(&self, mean: Tensor<1>, variance: Tensor<1>, n: usize) {
+        let unbiased = n as f64 / (n as f64 - 1.0).max(1.0);
         let blend = |running: &RunningState<Tensor<1>>, batch: Tensor<1>, factor: f64| {
             let old = running.value_sync().mul_scalar(1.0 - MOMENTUM);
             running.update((old + batch.detach().mul_scalar(MOMENTUM * factor)).detach());
         };
-        blend(&self.running_mean, trained.mean, 1.0);
-        blend(&self.running_var, trained.variance, unbiased);
-        trained.output
+        blend(&self.running_mean, mean, 1.0);
+        blend(&self.running_var, variance, unbiased);
     }
 }

@@ -1,0 +1,66 @@
+//! A training step of vgg11 with batch normalization at 32x32, batch 128, Adam.
+//!
+//!     cargo bench --bench vgg_step [-- DEVICE [STEPS]]
+//!
+//! Forward, backward and optimizer of this program's model on made-up images; each part ends with a synchronisation.
+//! `benches/peers/pytorch_vgg.py` is the same in PyTorch.
+
+use std::time::Instant;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use tinderbox::dataset::ImageShape;
+use tinderbox::device::{self, Request};
+use tinderbox::model::Model;
+use tinderbox::optimizer::Optimizer;
+use tinderbox::recipe::Recipe;
+
+const BATCH: usize = 128;
+const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let request = Request::from(args.first().map_or("cpu", String::as_str));
+    let steps: usize = args.get(1).map_or(8, |text| text.parse().expect("STEPS is a number"));
+    let mut candidates = device::list(&request);
+    let chosen = candidates.swap_remove(device::choose(&candidates, &request).expect("such a device"));
+    println!("vgg11, batch {BATCH}, on {}\n", chosen.info);
+    let plain = chosen.open().expect("the device starts");
+    let device = plain.clone().autodiff();
+
+    let recipe = Recipe::preset("cifar10-vgg11").unwrap();
+    let mut model = Model::new(&recipe, SHAPE, 10, &device);
+    let mut optimizer = Optimizer::new(recipe.optimizer);
+    let pixels: Vec<f32> = (0..BATCH * SHAPE.len()).map(|i| (i * 7919 % 256) as f32 / 255.0).collect();
+    let images = Tensor::<4>::from_data(TensorData::new(pixels, [BATCH, 3, 32, 32]), &plain);
+    let labels: Vec<i32> = (0..BATCH as i32).map(|i| i % 10).collect();
+    let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [BATCH]), &plain);
+
+    let mut parts: [Vec<f64>; 4] = Default::default();
+    for _ in 0..steps {
+        let start = Instant::now();
+        let loss = recipe.loss.compute(model.forward(images.clone()), labels.clone(), 0.0);
+        let forward = finish(&plain, start);
+        let gradients = loss.backward();
+        let backward = finish(&plain, start);
+        model = optimizer.step(0.001, model, gradients);
+        let whole = finish(&plain, start);
+        for (part, seconds) in parts.iter_mut().zip([forward, backward - forward, whole - backward, whole]) {
+            part.push(seconds);
+        }
+    }
+    let [forward, backward, update, whole] = parts.map(|mut seconds| {
+        seconds.drain(..2.min(steps - 1)); // the first steps warm up, and tune
+        seconds.sort_by(f64::total_cmp);
+        seconds[seconds.len() / 2]
+    });
+    println!("| part | median |\n|---|---|");
+    for (name, seconds) in [("forward", forward), ("backward", backward), ("Adam", update), ("step", whole)] {
+        println!("| {name} | {:.0} ms |", 1000.0 * seconds);
+    }
+    println!("\n{:.0} images/s", BATCH as f64 / whole);
+}
+
+fn finish(device: &Device, start: Instant) -> f64 {
+    device.sync().expect("the device works");
+    start.elapsed().as_secs_f64()
+}
