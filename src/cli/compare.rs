@@ -3,13 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde::Serialize;
 
 use super::print_json;
-use crate::device::DeviceInfo;
 use crate::error::Result;
-use crate::metrics::EpochMetrics;
-use crate::recipe::Recipe;
 use crate::report::experiment::{Experiment, Run};
 use crate::run_dir::RunDir;
 
@@ -30,24 +26,13 @@ pub struct CompareArgs {
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Row<'a> {
-    name: &'a str,
-    recipe: &'a Recipe,
-    device: &'a DeviceInfo,
-    metrics: &'a [EpochMetrics],
-}
-
 pub fn run(args: CompareArgs) -> Result<()> {
     let runs: Vec<Run> = args.runs.iter().map(|path| Run::read(&RunDir::open(path)?)).collect::<Result<_>>()?;
     let intro = vec![format!("{} runs compared by tinderbox {}.", runs.len(), env!("CARGO_PKG_VERSION"))];
     let experiment = Experiment { title: "Comparison of runs".into(), intro, runs, claims: Vec::new() };
     experiment.write(&args.out)?;
     if args.json {
-        let row = |run: &'_ Run| (run.name.clone(), run.recipe.clone(), run.device.clone(), run.metrics.clone());
-        let rows: Vec<_> = experiment.runs.iter().map(row).collect();
-        let rows = rows.iter().map(|(name, recipe, device, metrics)| Row { name, recipe, device, metrics });
-        return print_json(&rows.collect::<Vec<_>>());
+        return print_json(&experiment.runs);
     }
     crate::say!("{}\nreport: {}", experiment.text_table(), args.out.join("report.html").display());
     Ok(())

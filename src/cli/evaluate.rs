@@ -75,10 +75,9 @@ pub fn run(args: EvaluateArgs) -> Result<()> {
         measured.loss,
         measured.accuracy
     );
-    for (class, row) in loaded.dataset.classes.iter().zip(&measured.confusion) {
-        let (total, hits) =
-            (row.iter().sum::<u64>(), row[loaded.dataset.classes.iter().position(|c| c == class).unwrap_or(0)]);
-        crate::say!("  {class:<12} {:>6.2} % of {total}", 100.0 * hits as f64 / total.max(1) as f64);
+    for (class, (name, row)) in loaded.dataset.classes.iter().zip(&measured.confusion).enumerate() {
+        let total: u64 = row.iter().sum();
+        crate::say!("  {name:<12} {:>6.2} % of {total}", 100.0 * row[class] as f64 / total.max(1) as f64);
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ mod evaluate;
 mod models;
 mod reproduce;
 mod samples;
+mod session;
 mod train;
 
 use std::path::PathBuf;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::train::{Session, Stop};
+use super::session::{Session, Stop};
 use super::{DataArgs, DeviceArgs};
 use crate::checkpoint;
 use crate::dataset::{self, DataSource};

@@ -1,27 +1,18 @@
 //! `tinderbox train`
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
 
-use burn::tensor::Device;
 use clap::Args;
-use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::session::{Session, Stop};
 use super::{DataArgs, DeviceArgs};
-use crate::checkpoint::{self, Checkpoints, Saved};
+use crate::checkpoint::{self, Saved};
 use crate::dataset::{self, DataSource, Loaded};
-use crate::device::DeviceInfo;
 use crate::error::{Error, ErrorKind, Result};
-use crate::live::{self, Feed};
-use crate::model::Model;
 use crate::recipe::{Architecture, Augment, DEFAULT_PRESET, OptimizerConfig, PRESETS, Recipe, unknown};
-use crate::report::artifacts::{FinalWeights, Report};
-use crate::report::console::{Console, duration, thousands};
-use crate::report::csv::Csv;
-use crate::report::tensorboard::TensorBoard;
+use crate::report::console::duration;
 use crate::run_dir::RunDir;
-use crate::train::{self, Observers, TrainState};
+use crate::train::{self, TrainState};
 
 /// Train a network and keep the run: recipe, curves, charts, checkpoints and weights.
 #[derive(Args, Default)]
@@ -234,25 +225,12 @@ pub fn run(args: TrainArgs) -> Result<()> {
     let session = Session { recipe, loaded, device, info, save_every: args.save_every.map(|n| n as usize) };
     session.announce();
     let stop = Stop::install()?;
-    let state =
-        if args.window { in_window(&session, &dir, saved, &stop)? } else { session.train(&dir, saved, &stop, None)? };
+    let state = if args.window {
+        session.train_in_window(&dir, saved, &stop)?
+    } else {
+        session.train(&dir, saved, &stop, None)?
+    };
     summarize(&session.recipe, &state, &dir)
-}
-
-/// Trains on a thread of its own, since a window wants the main one.
-fn in_window(session: &Session, dir: &RunDir, saved: Option<Saved>, stop: &Stop) -> Result<TrainState> {
-    let feed = Feed::default();
-    std::thread::scope(|scope| {
-        let run = scope.spawn(|| {
-            let result = session.train(dir, saved, stop, Some(feed.clone()));
-            feed.finish(result.is_ok());
-            result
-        });
-        if let Err(e) = live::show(&feed, &session.loaded.dataset) {
-            eprintln!("warning: {e}. Training goes on without it");
-        }
-        run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
 }
 
 /// The checkpoint to go on from, where the recipe is still the same.
@@ -325,94 +303,6 @@ fn summarize(recipe: &Recipe, state: &TrainState, dir: &RunDir) -> Result<()> {
             format!("the best test accuracy, {:.2} %, is below the target of {target} %", best.test_accuracy),
         )),
         _ => Ok(()),
-    }
-}
-
-/// Everything a run needs that is the same whether it is fresh or resumed.
-pub struct Session {
-    /// What to train.
-    pub recipe: Recipe,
-    /// On which images; the train split is already cut to the recipe's fraction.
-    pub loaded: Loaded,
-    /// Where.
-    pub device: Device,
-    /// What that is.
-    pub info: DeviceInfo,
-    /// Epochs between two checkpoints.
-    pub save_every: Option<usize>,
-}
-
-impl Session {
-    /// Says in three lines what is about to happen.
-    pub fn announce(&self) {
-        let (recipe, data) = (&self.recipe, &self.loaded.dataset);
-        let model = Model::new(recipe, data.shape(), data.classes.len(), &Device::flex());
-        let parameters = model.summary(data.shape()).parameters();
-        crate::say!("{} ({} parameters) on {}", recipe.short_name(), thousands(parameters), self.info);
-        crate::say!(
-            "{} ({}): {} train and {} test images, {} classes",
-            recipe.dataset,
-            self.loaded.origin,
-            thousands(data.train.len() as u64),
-            thousands(data.test.len() as u64),
-            data.classes.len()
-        );
-    }
-
-    /// Trains, from a checkpoint if there is one, and leaves everything in `dir`.
-    pub fn train(&self, dir: &RunDir, saved: Option<Saved>, stop: &Stop, window: Option<Feed>) -> Result<TrainState> {
-        let (recipe, data) = (&self.recipe, &self.loaded.dataset);
-        let mut state = train::start(recipe, data, &self.device);
-        if let Some(saved) = saved {
-            state = saved.restore(state)?;
-            crate::say!("resuming after epoch {}, step {}", state.progress.history.len(), state.progress.losses.len());
-        }
-        let info = data.info(&self.loaded.origin);
-        let weights = FinalWeights::new(dir, recipe, &info)?;
-        let mut observers = Observers(vec![
-            Box::new(Console::new(recipe)),
-            Box::new(Csv::new(dir)),
-            Box::new(TensorBoard::new(dir, recipe, data)),
-            Box::new(Checkpoints::new(dir.checkpoints(), recipe.clone(), self.save_every)),
-            Box::new(weights),
-            Box::new(Report::new(dir, recipe, &self.info, info.clone(), data)),
-        ]);
-        if let Some(feed) = window {
-            observers.0.push(Box::new(feed));
-        }
-        let trained = train::train(recipe, data, &self.device, state, &stop.signal, &mut observers);
-        pollster::block_on(trained).map_err(|e| match e.kind() {
-            ErrorKind::Interrupted(_) => {
-                Error::new(e.kind(), format!("{e}; continue with: tinderbox train --resume {}", dir.path().display()))
-            }
-            ErrorKind::Training if dir.checkpoints().join("last").exists() => {
-                Error::new(e.kind(), format!("{e}. The last good checkpoint is in {}", dir.checkpoints().display()))
-            }
-            _ => e,
-        })
-    }
-}
-
-/// The first SIGINT or SIGTERM asks the run to finish its step and save; a second one ends the program at once.
-pub struct Stop {
-    signal: Arc<AtomicUsize>,
-}
-
-impl Stop {
-    /// Installs the handlers.
-    ///
-    /// # Errors
-    /// Io: the system refuses.
-    pub fn install() -> Result<Self> {
-        let (signal, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        for number in [SIGINT, SIGTERM] {
-            // In this order: the shutdown looks at what earlier signals have set.
-            signal_hook::flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&seen))
-                .and_then(|_| signal_hook::flag::register(number, Arc::clone(&seen)))
-                .and_then(|_| signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize))
-                .map_err(|e| Error::new(ErrorKind::Io, format!("signals cannot be handled: {e}")))?;
-        }
-        Ok(Self { signal })
     }
 }
 

@@ -23,6 +23,9 @@ const SPLIT_SEED: u64 = 0;
 /// Of broken files that are named; the rest is counted.
 const NAMED: usize = 5;
 
+/// A file and its class.
+type Labelled = (PathBuf, u8);
+
 /// Loads `dir/train/CLASS/*` and `dir/test/CLASS/*`, or splits `dir/CLASS/*` four to one. Files that are no image are
 /// named on standard error and left out.
 pub(super) fn load(dir: &Path) -> Result<Loaded> {
@@ -85,7 +88,7 @@ fn subfolders(dir: &Path) -> Result<Vec<String>> {
 }
 
 /// All files of all classes with their labels, sorted by class and name.
-fn files(dir: &Path, classes: &[String]) -> Result<Vec<(PathBuf, u8)>> {
+fn files(dir: &Path, classes: &[String]) -> Result<Vec<Labelled>> {
     let mut found = Vec::new();
     for (label, class) in (0..=u8::MAX).zip(classes) {
         let folder = dir.join(class);
@@ -98,11 +101,11 @@ fn files(dir: &Path, classes: &[String]) -> Result<Vec<(PathBuf, u8)>> {
 }
 
 /// Keeps one in `TEST_SHARE` files of every class for testing, at least one where there are two.
-fn divide(files: Vec<(PathBuf, u8)>) -> (Vec<(PathBuf, u8)>, Vec<(PathBuf, u8)>) {
+fn divide(files: Vec<Labelled>) -> (Vec<Labelled>, Vec<Labelled>) {
     let mut rng = ChaCha8Rng::seed_from_u64(SPLIT_SEED);
     let (mut train, mut test) = (Vec::new(), Vec::new());
     for class in files.chunk_by(|a, b| a.1 == b.1) {
-        let mut class: Vec<(PathBuf, u8)> = class.to_vec();
+        let mut class: Vec<Labelled> = class.to_vec();
         for last in (1..class.len()).rev() {
             class.swap(last, ((u64::from(rng.next_u32()) * (last as u64 + 1)) >> 32) as usize);
         }
@@ -113,8 +116,8 @@ fn divide(files: Vec<(PathBuf, u8)>) -> (Vec<(PathBuf, u8)>, Vec<(PathBuf, u8)>)
     (train, test)
 }
 
-fn decode(files: Vec<(PathBuf, u8)>, broken: &mut Vec<Error>) -> Vec<(DynamicImage, u8)> {
-    let small = |(path, label): (PathBuf, u8)| match open_image(&path) {
+fn decode(files: Vec<Labelled>, broken: &mut Vec<Error>) -> Vec<(DynamicImage, u8)> {
+    let small = |(path, label): Labelled| match open_image(&path) {
         Ok(image) => Some((image.resize_to_fill(SIDE, SIDE, FilterType::Triangle), label)),
         Err(e) => {
             broken.push(e);

@@ -13,6 +13,7 @@ use crate::recipe::Recipe;
 use crate::run_dir::{RunDir, write_atomically};
 
 /// A run, as its folder tells it.
+#[derive(serde::Serialize)]
 pub struct Run {
     /// The folder's name.
     pub name: String,

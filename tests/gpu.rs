@@ -1,0 +1,71 @@
+//! What a GPU computes, against the CPU: batches with and without augmentation, and two adapters side by side.
+
+mod common;
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use common::{gpu, ok, tinderbox};
+use serde_json::Value;
+use tinderbox::batches::DeviceSplit;
+use tinderbox::dataset::{ImageShape, Split};
+use tinderbox::recipe::Augment;
+
+#[test]
+fn batches_are_the_same_on_every_device() {
+    let Some(device) = gpu("batches_are_the_same_on_every_device") else { return };
+    // Sides that are no multiple of four, so that the last word of an image is partly filled.
+    let shape = ImageShape { channels: 3, height: 7, width: 5 };
+    let split = Split {
+        pixels: (0..23 * shape.len()).map(|i| (i * 89 % 256) as u8).collect(),
+        labels: (0..23).map(|i| i % 10).collect(),
+        shape,
+    };
+    let (cpu, gpu) = (DeviceSplit::new(&split, &Device::flex()), DeviceSplit::new(&split, &device));
+    for augment in [Augment { crop: 0, flip: false }, Augment { crop: 2, flip: true }] {
+        let orders = (cpu.shuffled(5, 1, augment), gpu.shuffled(5, 1, augment));
+        for range in [0..8, 8..16, 16..23] {
+            let (a, b) = (cpu.batch(&orders.0, range.clone()), gpu.batch(&orders.1, range));
+            let values = |images: burn::tensor::Tensor<4>| images.into_data().try_to_vec::<f32>().unwrap();
+            assert_eq!(values(a.images), values(b.images), "{augment:?}");
+            let labels =
+                |t: burn::tensor::Tensor<1, burn::tensor::Int>| t.into_data().iter::<i64>().collect::<Vec<_>>();
+            assert_eq!(labels(a.labels), labels(b.labels));
+        }
+    }
+}
+
+/// lavapipe and SwiftShader are both there, and each run computes on the one it named.
+#[test]
+fn two_adapters_of_a_kind_are_not_mixed_up() {
+    let drivers = ["/usr/share/vulkan/icd.d/lvp_icd.x86_64.json", "/usr/lib/chromium/vk_swiftshader_icd.json"];
+    if drivers.iter().any(|driver| !Path::new(driver).is_file()) {
+        println!("skipped two_adapters_of_a_kind_are_not_mixed_up: needs lavapipe and SwiftShader (Debian: chromium)");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let run = |name: &str, device: &str| -> (String, String) {
+        let args = ["train", "linear_v0-mse", "--dataset", "mnist-sample", "--fraction", "0.1", "--batch", "100"];
+        let rest = ["--epochs", "1", "--name", name, "--device", device];
+        let mut command = tinderbox(dir.path(), &[&args[..], &rest].concat());
+        command.env("VK_DRIVER_FILES", drivers.join(":")).env("CUBECL_AUTOTUNE_LEVEL", "minimal");
+        let (code, stdout, stderr) = common::text(command.output().unwrap());
+        assert_eq!(code, 0, "{device}: {stdout}\n{stderr}");
+        assert!(!stderr.contains("panicked"), "{device}: {stderr}");
+        let folder = dir.path().join("runs/mnist-sample").join(name);
+        let about: Value = serde_json::from_slice(&std::fs::read(folder.join("device.json")).unwrap()).unwrap();
+        (about["name"].as_str().unwrap().to_string(), std::fs::read_to_string(folder.join("steps.csv")).unwrap())
+    };
+    ok(dir.path(), &["devices"]);
+    let losses = |csv: &str| -> Vec<f64> {
+        csv.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().parse().unwrap()).collect()
+    };
+    let expected = losses(&run("cpu", "cpu").1);
+    for (name, device) in [("a", "llvmpipe"), ("b", "swiftshader")] {
+        let (adapter, csv) = run(name, device);
+        assert!(adapter.to_lowercase().contains(device), "{device}: {adapter}");
+        let found = losses(&csv);
+        assert_eq!(found.len(), 4);
+        assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-4), "{device}: {found:?} {expected:?}");
+    }
+}
