@@ -153,7 +153,8 @@ fn matrix(detail: &Detail<'_>) -> String {
     let cell = |row: usize, column: usize, count: u64, total: u64| {
         let share = (count as f64 / total as f64).sqrt(); // a handful of mistakes is seen beside a thousand hits
         let hue = if row == column { "hit" } else { "miss" };
-        let strong = if share > 0.6 { " class=\"strong\"" } else { "" };
+        // Either pale under the page's ink or full under the other: nothing between, where neither could be read.
+        let (strong, share) = if share > 0.55 { (" class=\"strong\"", 1.0) } else { ("", 0.6 * share) };
         let text = if count == 0 { String::new() } else { count.to_string() };
         format!("<td{strong} style=\"--hue:var(--{hue});--share:{share:.3}\">{text}</td>")
     };
