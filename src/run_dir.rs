@@ -1,4 +1,4 @@
-//! The folder a run leaves: `runs/<experiment>/<name>/`, with the recipe written first.
+//! The folder a run leaves: `runs/<experiment>/<name>/`, whole from the moment it has a recipe.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,12 +36,10 @@ impl RunDir {
         for candidate in candidates {
             let path = parent.join(plain("name", &candidate)?);
             match fs::create_dir(&path) {
-                Ok(()) => {
-                    let dir = Self { path };
-                    dir.write_recipe(recipe)?;
-                    dir.write_atomically("dataset.json", &to_json(dataset)?)?;
-                    dir.write_atomically("device.json", &to_json(device)?)?;
-                    return Ok(dir);
+                Ok(()) => return Self::fill(path, recipe, dataset, device),
+                // A program that was killed right here left an empty folder.
+                Err(_) if fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none()) => {
+                    return Self::fill(path, recipe, dataset, device);
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && name.is_none() => {}
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -54,6 +52,15 @@ impl RunDir {
             }
         }
         unreachable!("the numbers do not end")
+    }
+
+    /// The recipe comes last: a folder that has one is a run.
+    fn fill(path: PathBuf, recipe: &Recipe, dataset: &DatasetInfo, device: &DeviceInfo) -> Result<Self> {
+        let dir = Self { path };
+        dir.write_atomically("dataset.json", &to_json(dataset)?)?;
+        dir.write_atomically("device.json", &to_json(device)?)?;
+        dir.write_recipe(recipe)?;
+        Ok(dir)
     }
 
     /// Opens the folder of an existing run.

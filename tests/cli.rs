@@ -212,6 +212,46 @@ fn a_signal_saves_within_the_epoch_and_the_rest_is_the_same() {
     assert_eq!(weights(dir.path(), "stopped"), weights(dir.path(), "whole"));
 }
 
+/// `TINDERBOX_TEST_KILLS` says how often, 25 times by default.
+#[test]
+#[cfg(unix)]
+fn a_run_killed_at_random_moments_ends_with_the_same_bytes() {
+    let dir = tempdir().unwrap();
+    let options = ["--epochs", "30", "--batch", "100", "--save-every", "1", "--optimizer", "adam"];
+    train(dir.path(), &[&options[..], &["--name", "whole"]].concat());
+    let wanted: usize = std::env::var("TINDERBOX_TEST_KILLS").map_or(25, |text| text.parse().unwrap());
+    let mut kills = 0;
+    for round in 0.. {
+        let name = format!("killed-{round}");
+        let folder = format!("runs/mnist-sample/{name}");
+        loop {
+            let begun = dir.path().join(&folder).join("recipe.toml").is_file();
+            let resume = ["train", "--resume", &folder, "--device", "cpu", "--save-every", "1"];
+            let start = [&["train", "--name", &name][..], &options, &SAMPLE].concat();
+            let mut command = tinderbox(dir.path(), if begun { &resume } else { &start });
+            let mut child =
+                command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+            // A different moment each time, from before the first file to the last; no clock decides.
+            std::thread::sleep(Duration::from_millis(15 + (kills as u64 * 7919 + 13) % 400));
+            if kills < wanted && child.try_wait().unwrap().is_none() {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                kills += 1;
+                continue;
+            }
+            let output = child.wait_with_output().unwrap();
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "after {kills} kills: {stderr}");
+            break;
+        }
+        assert_eq!(weights(dir.path(), &name), weights(dir.path(), "whole"), "after {kills} kills");
+        if kills >= wanted {
+            break;
+        }
+    }
+    println!("survived {kills} kills");
+}
+
 #[test]
 fn a_missed_target_and_an_exploding_loss_fail() {
     let dir = tempdir().unwrap();
@@ -250,6 +290,69 @@ fn a_damaged_checkpoint_is_refused() {
         assert_eq!(code, 1, "{stderr}");
         assert!(stderr.contains("model.safetensors") && stderr.contains("expected"), "{stderr}");
     }
+}
+
+#[test]
+fn a_checkpoint_of_a_later_version_or_another_model_is_refused() {
+    let dir = tempdir().unwrap();
+    train(dir.path(), &["--epochs", "1", "--name", "r"]);
+    let manifest = dir.path().join("runs/mnist-sample/r/checkpoints/last/manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let resume = ["train", "--resume", "runs/mnist-sample/r", "--epochs", "2", "--device", "cpu"];
+    let changed = [
+        (text.replace("\"format\": 1", "\"format\": 2"), 1, "use a newer tinderbox"),
+        (text.replace("\"linear_v1\"", "\"vgg11\""), 2, "model: \"vgg11\" -> \"linear_v1\""),
+        (text.replace("manifest", "").replacen('{', "", 1), 1, "no checkpoint manifest"),
+        (String::new(), 1, "no checkpoint manifest"),
+    ];
+    for (text, expected, hint) in changed {
+        fs::write(&manifest, text).unwrap();
+        let (code, _, stderr) = run(dir.path(), &resume);
+        assert_eq!(code, expected, "{hint}: {stderr}");
+        assert!(stderr.contains(hint), "{hint}: {stderr}");
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_written_costs_a_warning_and_not_the_run() {
+    let dir = tempdir().unwrap();
+    train(dir.path(), &["--epochs", "1", "--name", "r"]);
+    let folder = dir.path().join("runs/mnist-sample/r");
+    for file in ["metrics.csv", "train_loss.svg"] {
+        fs::remove_file(folder.join(file)).unwrap();
+        fs::create_dir(folder.join(file)).unwrap(); // where a file is to be, a folder stands in the way
+    }
+    let resume = ["train", "--resume", "runs/mnist-sample/r", "--epochs", "3", "--device", "cpu"];
+    let (code, stdout, stderr) = run(dir.path(), &resume);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("epoch 3/3"), "{stdout}");
+    for file in ["metrics.csv", "train_loss.svg"] {
+        assert_eq!(stderr.matches(&format!("{file}: ")).count(), 1, "one warning about {file}: {stderr}");
+    }
+    train(dir.path(), &["--epochs", "3", "--name", "whole"]);
+    assert_eq!(weights(dir.path(), "r"), weights(dir.path(), "whole"));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_second_signal_ends_at_once() {
+    let dir = tempdir().unwrap();
+    let args = ["train", "--epochs", "100000", "--name", "r", "--save-every", "1"];
+    let mut child = tinderbox(dir.path(), &[&args[..], &SAMPLE].concat())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let metrics = dir.path().join("runs/mnist-sample/r/metrics.csv");
+    while fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 3 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for _ in 0..2 {
+        std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    // Whether the first signal's save was cut off or not, what is on disk is whole.
+    ok(dir.path(), &["evaluate", "runs/mnist-sample/r", "--checkpoint", "last", "--device", "cpu"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::checkpoint::{Checkpoints, Saved};
 use crate::dataset::Loaded;
-use crate::device::DeviceInfo;
+use crate::device::{AdapterKind, DeviceInfo};
 use crate::error::{Error, ErrorKind, Result};
 use crate::live::{self, Feed};
 use crate::model::Model;
@@ -35,7 +35,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Says in three lines what is about to happen.
+    /// Says in a few lines what is about to happen.
     pub fn announce(&self) {
         let (recipe, data) = (&self.recipe, &self.loaded.dataset);
         let model = Model::new(recipe, data.shape(), data.classes.len(), &Device::flex());
@@ -49,6 +49,9 @@ impl Session {
             thousands(data.test.len() as u64),
             data.classes.len()
         );
+        if self.info.kind != AdapterKind::Cpu {
+            crate::say!("the first epoch also compiles and tunes kernels for this adapter");
+        }
     }
 
     /// Trains, from a checkpoint if there is one, and leaves everything in `dir`.

@@ -207,13 +207,15 @@ pub fn run(args: TrainArgs) -> Result<()> {
         Some(dir) => args.apply(dir.recipe()?)?,
         None => args.apply(Recipe::preset(args.preset.as_deref().unwrap_or(DEFAULT_PRESET))?)?,
     };
-    let saved = resumed.as_ref().map(|dir| resume_point(dir, &recipe)).transpose()?;
+    let saved = resumed.as_ref().map(|dir| resume_point(dir, &recipe)).transpose()?.flatten();
     let loaded = load_data(&mut recipe, args.data_dir(), args.dataset.is_none() && resumed.is_none())?;
     train::check(&recipe, &loaded.dataset)?; // before any device starts
     let (device, info) = args.device.clone().unwrap_or(DeviceArgs { device: None }).open()?;
     let dir = match resumed {
         Some(dir) => {
-            dir.write_recipe(&recipe)?; // its epochs may be more than before
+            if dir.recipe()? != recipe {
+                dir.write_recipe(&recipe)?; // more epochs than before, say
+            }
             dir
         }
         None => {
@@ -233,10 +235,21 @@ pub fn run(args: TrainArgs) -> Result<()> {
     summarize(&session.recipe, &state, &dir)
 }
 
-/// The checkpoint to go on from, where the recipe is still the same.
-fn resume_point(dir: &RunDir, recipe: &Recipe) -> Result<Saved> {
-    let saved = checkpoint::load(&dir.checkpoints(), "last")?;
-    let difference = saved.recipe.difference(recipe);
+/// The checkpoint to go on from, where the recipe is still the same; none where the run ended before its first.
+fn resume_point(dir: &RunDir, recipe: &Recipe) -> Result<Option<Saved>> {
+    let saved = match checkpoint::load(&dir.checkpoints(), "last") {
+        Ok(saved) => Some(saved),
+        Err(e) if e.kind() == ErrorKind::MissingData => {
+            eprintln!("notice: {e}: starting from the beginning");
+            None
+        }
+        Err(e) => return Err(e),
+    };
+    let old = match &saved {
+        Some(saved) => saved.recipe.clone(),
+        None => dir.recipe()?,
+    };
+    let difference = old.difference(recipe);
     if difference.is_empty() {
         return Ok(saved);
     }
