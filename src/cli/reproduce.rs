@@ -177,23 +177,24 @@ fn report(runs: Vec<Run>, session: &Session, reference: &Reference, folder: &Pat
     let timed = runs.iter().filter(|run| reference.timed.contains(&run.name.as_str()));
     let seconds: f64 = timed.map(Run::seconds).sum();
     let (recipe, data) = (&session.recipe, &session.loaded);
+    let train_images = thousands(data.dataset.train.len() as u64);
     let intro = vec![
         format!(
-            "tinderbox {} on {}; {} from {}, {} train and {} test images; batch {}, {} epochs, seed {}.",
+            "tinderbox {} on {}; {} ({}), {train_images} train and {} test images; batch {}, {} epochs, seed {}.",
             env!("CARGO_PKG_VERSION"),
             session.info,
             recipe.dataset,
             data.origin,
-            thousands(data.dataset.train.len() as u64),
             thousands(data.dataset.test.len() as u64),
             recipe.batch_size,
             recipe.epochs,
             recipe.seed
         ),
         format!(
-            "The author's PyTorch notebook on a CUDA GPU took {} {}; the same took {} here.",
+            "The author's PyTorch notebook on a CUDA GPU took {} {}; here {} epochs on {train_images} images took {}.",
             duration(reference.seconds),
             reference.told,
+            recipe.epochs,
             duration(seconds)
         ),
         reference.note.into(),

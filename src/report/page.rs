@@ -90,7 +90,7 @@ fn claims(claims: &[Claim]) -> String {
     let item = |claim: &Claim| {
         let class = if claim.confirmed { "yes" } else { "no" };
         let (text, evidence) = (escape(&claim.text), escape(&claim.evidence));
-        format!("<li class=\"{class}\"><strong>{text}</strong>: {}. {evidence}.</li>\n", claim.verdict())
+        format!("<li class=\"{class}\"><strong>{text}</strong> ({}): {evidence}.</li>\n", claim.verdict())
     };
     let items: String = claims.iter().map(item).collect();
     format!("<section><h2>The reference's claims</h2>\n<ul class=\"claims\">\n{items}</ul></section>")
