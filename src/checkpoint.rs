@@ -208,7 +208,8 @@ fn read(place: &Path) -> Result<Saved> {
     Ok(Saved { recipe: manifest.recipe, progress, model, optimizer, path: place.to_path_buf() })
 }
 
-/// Keeps `last` and `best`: at most every ten seconds or every `every` epochs, and at the end.
+/// Keeps `last` and `best`: every `every` epochs, or when ten seconds have passed (in a long epoch at the next
+/// read-back), and at the end.
 pub struct Checkpoints {
     dir: PathBuf,
     recipe: Recipe,
@@ -246,6 +247,9 @@ impl Observer for Checkpoints {
                     None => self.last_save.elapsed() >= SAVE_INTERVAL,
                 };
                 if due { self.save(state) } else { Ok(()) }
+            }
+            Event::MidEpoch { state } if self.every.is_none() && self.last_save.elapsed() >= SAVE_INTERVAL => {
+                self.save(state)
             }
             Event::Interrupted { state } | Event::Finished { state, .. } => self.save(state),
             _ => Ok(()),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -52,6 +53,17 @@ impl Error {
     /// The file system refused to `action` the file at `path`.
     pub fn io(action: &str, path: &Path, error: &std::io::Error) -> Self {
         Self::new(ErrorKind::Io, format!("cannot {action} {}: {error}", path.display()))
+    }
+
+    /// The run is asked to end: an error if `stop` holds a signal's number.
+    ///
+    /// # Errors
+    /// Interrupted.
+    pub fn if_stopped(stop: &AtomicUsize) -> Result<()> {
+        match stop.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            signal => Err(Self::new(ErrorKind::Interrupted(signal as i32), "stopped by a signal")),
+        }
     }
 
     /// The kind of failure.

@@ -10,7 +10,7 @@ use crate::dataset::{DatasetInfo, ImageShape};
 use crate::error::Result;
 use crate::metrics;
 use crate::model::Model;
-use crate::picture::{open_image, to_model_input};
+use crate::picture::{Kind, open_image, to_model_input};
 use crate::recipe::Recipe;
 use crate::run_dir::RunDir;
 
@@ -49,12 +49,16 @@ impl Trained {
         Ok(Self { recipe, epoch, dataset, model: saved.restore_model(fresh)?, device })
     }
 
+    fn kind(&self) -> Kind {
+        if self.recipe.dataset.starts_with("mnist") { Kind::Digit } else { Kind::Picture }
+    }
+
     /// The classes of an image by falling probability.
     ///
     /// # Errors
     /// Io or invalid data: the file is no image. Device: the result cannot be read.
     pub fn predict(&self, path: &Path) -> Result<Vec<Guess>> {
-        let pixels = to_model_input(&open_image(path)?, self.dataset.shape);
+        let pixels = to_model_input(&open_image(path)?, self.dataset.shape, self.kind());
         let ImageShape { channels, height, width } = self.dataset.shape;
         let values: Vec<f32> = pixels.iter().map(|&p| f32::from(p) / 255.0).collect();
         let input = Tensor::<4>::from_data(TensorData::new(values, [1, channels, height, width]), &self.device);

@@ -90,7 +90,7 @@ impl Observer for Feed {
                     state.history = history.to_vec();
                     state.predictions.clone_from(&evaluation.predictions);
                 }
-                Event::Interrupted { .. } | Event::Finished { .. } => {}
+                Event::MidEpoch { .. } | Event::Interrupted { .. } | Event::Finished { .. } => {}
             }
             state.changed = true;
         });

@@ -1,5 +1,7 @@
 //! What is measured: the loss of every step, and loss, accuracy and confusion over the test set.
 
+use std::sync::atomic::AtomicUsize;
+
 use burn::tensor::activation::softmax;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,17 @@ pub struct EpochMetrics {
     pub images_per_second: f64,
 }
 
+impl EpochMetrics {
+    /// The position of the best test accuracy; of several, that with the lowest test loss, and then the earliest.
+    pub fn best(history: &[Self]) -> Option<usize> {
+        let better = |a: &usize, b: &usize| {
+            let (a, b) = (&history[*a], &history[*b]);
+            a.test_accuracy.total_cmp(&b.test_accuracy).then(b.test_loss.total_cmp(&a.test_loss))
+        };
+        (0..history.len()).rev().max_by(better)
+    }
+}
+
 /// A model measured on a split.
 #[derive(Debug, Clone)]
 pub struct Evaluation {
@@ -46,17 +59,19 @@ pub struct Evaluation {
 /// Measures `model` (not on an autodiff device) on all of `split`, in order, with one read-back.
 ///
 /// # Errors
-/// Device: the result cannot be read.
+/// Device: the result cannot be read. Interrupted: `stop` holds a signal's number before the last batch.
 pub async fn evaluate(
     model: &Model,
     split: &DeviceSplit,
     loss: LossKind,
     classes: usize,
     batch_size: usize,
+    stop: &AtomicUsize,
 ) -> Result<Evaluation> {
     let order = split.in_order();
     let (mut losses, mut predictions, mut confidences, mut sizes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for start in (0..split.len()).step_by(batch_size) {
+        Error::if_stopped(stop)?;
         let range = start..(start + batch_size).min(split.len());
         sizes.push(range.len());
         let batch = split.batch(&order, range);
@@ -132,7 +147,10 @@ mod tests {
         let device = Device::flex();
         let model = Model::new(&recipe, shape, 3, &device);
         let on_device = DeviceSplit::new(&split, &device);
-        let measure = |batch| pollster::block_on(evaluate(&model, &on_device, LossKind::Ce, 3, batch)).unwrap();
+        let measure = |batch| {
+            let never = AtomicUsize::new(0);
+            pollster::block_on(evaluate(&model, &on_device, LossKind::Ce, 3, batch, &never)).unwrap()
+        };
         let whole = measure(23);
         assert!(whole.confidences.iter().all(|&p| (1.0 / 3.0 - 1e-6..=1.0).contains(&p)), "{:?}", whole.confidences);
         assert_eq!(whole.confusion.iter().flatten().sum::<u64>(), 23);

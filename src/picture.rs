@@ -26,14 +26,27 @@ pub fn open_image(path: &Path) -> Result<DynamicImage> {
     Ok(image)
 }
 
-/// An image as the model's data set has them, channel by channel: a digit for a grey model, the middle of the
-/// picture for a colour one.
-pub fn to_model_input(image: &DynamicImage, shape: ImageShape) -> Vec<u8> {
-    if shape.channels == 1 {
+/// What a model was trained to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// MNIST's digits, which were cut out, scaled and centred.
+    Digit,
+    /// Anything else.
+    Picture,
+}
+
+/// An image as the model's data set has them, channel by channel: a digit as MNIST's makers prepared theirs, of any other
+/// picture the middle, resized.
+pub fn to_model_input(image: &DynamicImage, shape: ImageShape, of: Kind) -> Vec<u8> {
+    if of == Kind::Digit && shape.channels == 1 {
         return to_digit(&on_black(image), shape);
     }
-    let resized = image.resize_to_fill(shape.width as u32, shape.height as u32, FilterType::Triangle).to_rgb8();
-    (0..shape.channels).flat_map(|channel| resized.pixels().map(move |pixel| pixel.0[channel])).collect()
+    let resized = image.resize_to_fill(shape.width as u32, shape.height as u32, FilterType::Triangle);
+    if shape.channels == 1 {
+        return resized.to_luma8().into_raw();
+    }
+    let rgb = resized.to_rgb8();
+    (0..shape.channels).flat_map(|channel| rgb.pixels().map(move |pixel| pixel.0[channel])).collect()
 }
 
 /// Grey; transparent parts count as white paper.
@@ -125,21 +138,25 @@ mod tests {
 
     #[test]
     fn a_drawing_is_inverted_cropped_scaled_and_centred() {
-        let pixels = to_model_input(&sheet(20, 230), MNIST);
+        let pixels = to_model_input(&sheet(20, 230), MNIST, Kind::Digit);
         let image = GrayImage::from_raw(28, 28, pixels).unwrap();
         let (left, top, right, bottom) = bounds(&image).unwrap();
         assert_eq!((right - left + 1, bottom - top + 1), (4, 20));
         let (x, y) = centre_of_mass(&image);
         assert!((x - 13.5).abs() <= 0.5 && (y - 13.5).abs() <= 0.5, "{x} {y}");
         assert_eq!(image.get_pixel(14, 14).0, [255]);
-        assert_eq!(to_model_input(&sheet(230, 20), MNIST), image.into_raw(), "white on black is the same digit");
+        assert_eq!(
+            to_model_input(&sheet(230, 20), MNIST, Kind::Digit),
+            image.into_raw(),
+            "white on black is the same digit"
+        );
     }
 
     #[test]
     fn an_image_of_the_data_set_is_left_alone() {
         let mut image = GrayImage::new(28, 28);
         image.put_pixel(9, 9, image::Luma([77]));
-        assert_eq!(to_model_input(&DynamicImage::ImageLuma8(image.clone()), MNIST), image.into_raw());
+        assert_eq!(to_model_input(&DynamicImage::ImageLuma8(image.clone()), MNIST, Kind::Digit), image.into_raw());
     }
 
     #[test]
@@ -147,9 +164,9 @@ mod tests {
         for (width, height) in [(1, 1), (1, 500), (500, 1), (28, 28), (3000, 2)] {
             for value in [0, 128, 255] {
                 let image = DynamicImage::ImageLuma8(GrayImage::from_pixel(width, height, image::Luma([value])));
-                assert_eq!(to_model_input(&image, MNIST).len(), 784, "{width}x{height} of {value}");
+                assert_eq!(to_model_input(&image, MNIST, Kind::Digit).len(), 784, "{width}x{height} of {value}");
                 let shape = ImageShape { channels: 3, height: 32, width: 32 };
-                assert_eq!(to_model_input(&image, shape).len(), 3072);
+                assert_eq!(to_model_input(&image, shape, Kind::Picture).len(), 3072);
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::dataset::DatasetInfo;
 use crate::device::DeviceInfo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::EpochMetrics;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, quote};
 
 /// A run's folder and the names in it.
 #[derive(Debug, Clone)]
@@ -44,8 +44,9 @@ impl RunDir {
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && name.is_none() => {}
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
                     return Err(Error::usage(format!(
-                        "there is a run at {} already: choose another --name, or continue it with --resume {0}",
-                        path.display()
+                        "there is a run at {} already: choose another --name, or continue it with --resume {}",
+                        path.display(),
+                        quote(&path.to_string_lossy())
                     )));
                 }
                 Err(e) => return Err(Error::io("create the folder", &path, &e)),
@@ -58,7 +59,7 @@ impl RunDir {
     fn fill(path: PathBuf, recipe: &Recipe, dataset: &DatasetInfo, device: &DeviceInfo) -> Result<Self> {
         let dir = Self { path };
         dir.write_atomically("dataset.json", &to_json(dataset)?)?;
-        dir.write_atomically("device.json", &to_json(device)?)?;
+        dir.write_device(device)?;
         dir.write_recipe(recipe)?;
         Ok(dir)
     }
@@ -87,7 +88,15 @@ impl RunDir {
 
     /// The folder's own name.
     pub fn name(&self) -> String {
-        self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()
+        let path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone()); // `.` has a name too
+        path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    }
+
+    /// Where the run's data set was read from, if that is still there.
+    pub fn data_dir(&self) -> Option<PathBuf> {
+        let origin = PathBuf::from(self.dataset().ok()?.origin);
+        let dir = if origin.is_file() { origin.parent()?.to_path_buf() } else { origin };
+        dir.is_dir().then_some(dir)
     }
 
     /// A file of the run.
@@ -108,6 +117,14 @@ impl RunDir {
         let text = toml::to_string_pretty(recipe)
             .map_err(|e| Error::new(ErrorKind::InvalidData, format!("the recipe cannot be written as TOML: {e}")))?;
         self.write_atomically("recipe.toml", text.as_bytes())
+    }
+
+    /// Says what it is trained on.
+    ///
+    /// # Errors
+    /// Io.
+    pub fn write_device(&self, device: &DeviceInfo) -> Result<()> {
+        self.write_atomically("device.json", &to_json(device)?)
     }
 
     /// What was trained.

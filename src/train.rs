@@ -1,6 +1,6 @@
 //! The training loop, top to bottom. It tells observers what happens and knows none of them.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use burn::module::Module;
@@ -34,10 +34,9 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The position in `history` of the best test accuracy, the earliest if there are several.
+    /// The position in `history` of the [best](EpochMetrics::best) epoch.
     pub fn best(&self) -> Option<usize> {
-        let accuracy = |i: &usize| self.history[*i].test_accuracy;
-        (0..self.history.len()).rev().max_by(|a, b| accuracy(a).total_cmp(&accuracy(b)))
+        EpochMetrics::best(&self.history)
     }
 
     /// Epochs since the test loss was last lower than ever before.
@@ -94,7 +93,12 @@ pub enum Event<'a> {
         /// The state after it.
         state: &'a TrainState,
     },
-    /// The run was asked to stop within an epoch and does so now.
+    /// Within a long epoch, the device has caught up: the state is whole.
+    MidEpoch {
+        /// The state after the last step.
+        state: &'a TrainState,
+    },
+    /// The run was asked to stop and does so now, within an epoch or before its test.
     Interrupted {
         /// The state after the last step.
         state: &'a TrainState,
@@ -162,12 +166,19 @@ pub fn check(recipe: &Recipe, dataset: &Dataset) -> Result<()> {
     crate::model::check_fit(recipe.model, dataset.shape())?;
     let n = dataset.train.len();
     if recipe.batch_size > n {
-        return Err(Error::usage(format!("batch size is {}, but there are {n} train images", recipe.batch_size)));
-    }
-    if recipe.batch_norm && n % recipe.batch_size == 1 {
         let message = format!(
-            "batch normalization needs two images or more in every batch, but {n} images in batches of {} leave one: \
-             choose another batch size",
+            "batch size is {}, but there are {n} train images: choose a smaller one, such as --batch {}",
+            recipe.batch_size,
+            (n / 8).clamp(2, 128)
+        );
+        return Err(Error::usage(message));
+    }
+    // A convolutional network normalizes over the pixels as well, so there one image is enough.
+    let alone = recipe.batch_size == 1 || n % recipe.batch_size == 1;
+    if recipe.batch_norm && alone && !recipe.model.is_convolutional() {
+        let message = format!(
+            "batch normalization needs two images or more in every batch, but {n} images in batches of {} leave one \
+             alone: choose another batch size",
             recipe.batch_size
         );
         return Err(Error::usage(message));
@@ -222,27 +233,38 @@ pub async fn train(
             observers.tell(&Event::Step { epoch: epoch + 1, step: step + 1, batch: order.indices(range.clone()) })?;
 
             let done = step + 1 == ranges.len();
-            let stopped = stop.load(Ordering::Relaxed);
+            let stopped = Error::if_stopped(stop);
             let due = unread.len() * READS_PER_EPOCH >= ranges.len() && last_read.elapsed() >= READ_INTERVAL;
-            if done || due || stopped != 0 {
+            if done || due || stopped.is_err() {
                 let losses = metrics::read(Tensor::cat(std::mem::take(&mut unread), 0)).await?;
                 last_read = Instant::now();
                 let first_step = epoch * ranges.len() + state.progress.losses.len() + 1;
                 observers.tell(&Event::Losses { first_step, losses: &losses })?;
                 refuse_non_finite(&losses, first_step, recipe)?;
                 state.progress.losses.extend(losses);
+                if !done && stopped.is_ok() {
+                    state.progress.seconds = before + started.elapsed().as_secs_f64();
+                    observers.tell(&Event::MidEpoch { state: &state })?;
+                }
             }
-            if stopped != 0 && !done {
+            if let Err(stopped) = stopped {
                 state.progress.seconds = before + started.elapsed().as_secs_f64();
                 observers.tell(&Event::Interrupted { state: &state })?;
-                return Err(Error::new(ErrorKind::Interrupted(stopped as i32), "stopped by a signal"));
+                return Err(stopped);
             }
         }
 
         let train_seconds = before + started.elapsed().as_secs_f64();
         let model = state.model.valid();
         let batch = evaluation_batch(recipe);
-        let measured = metrics::evaluate(&model, &test_set, recipe.loss, classes, batch).await?;
+        let measured = match metrics::evaluate(&model, &test_set, recipe.loss, classes, batch, stop).await {
+            Err(e) if matches!(e.kind(), ErrorKind::Interrupted(_)) => {
+                state.progress.seconds = before + started.elapsed().as_secs_f64();
+                observers.tell(&Event::Interrupted { state: &state })?;
+                return Err(e);
+            }
+            measured => measured?,
+        };
         refuse_non_finite(&[measured.loss as f32], (epoch + 1) * ranges.len(), recipe)?;
         let losses = std::mem::take(&mut state.progress.losses);
         state.progress.seconds = 0.0;
@@ -257,11 +279,6 @@ pub async fn train(
         });
         observers.tell(&Event::Epoch { history: &state.progress.history, evaluation: &measured, state: &state })?;
         evaluation = Some(measured);
-        let stopped = stop.load(Ordering::Relaxed);
-        if stopped != 0 && state.progress.history.len() < recipe.epochs {
-            observers.tell(&Event::Interrupted { state: &state })?;
-            return Err(Error::new(ErrorKind::Interrupted(stopped as i32), "stopped by a signal"));
-        }
     }
 
     let early = state.progress.history.len() < recipe.epochs;

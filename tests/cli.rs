@@ -74,6 +74,7 @@ fn wrong_usage_is_refused_with_a_hint_before_anything_is_written() {
         (&["train", "--batch", "0"], "batch size"),
         (&["train", "--batch", "4001", "--dataset", "mnist-sample"], "4000 train images"),
         (&["train", "--batch", "1333", "--dataset", "mnist-sample"], "batch normalization needs two"),
+        (&["train", "--batch", "1", "--dataset", "mnist-sample"], "batch normalization needs two"),
         (&["train", "--fraction", "0"], "fraction"),
         (&["train", "--fraction", "1.5"], "fraction"),
         (&["train", "--epochs", "0"], "epochs"),

@@ -1,11 +1,11 @@
 //! `tinderbox compare`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::print_json;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::report::experiment::{Experiment, Run};
 use crate::run_dir::RunDir;
 
@@ -13,27 +13,57 @@ use crate::run_dir::RunDir;
 ///
 /// Runs may come from other machines: copy their folders.
 #[derive(Args)]
-#[command(after_help = "Example: tinderbox compare runs/mnist/* --out runs/comparison")]
+#[command(
+    after_help = "Examples:\n  tinderbox compare runs/mnist\n  tinderbox compare here/runs/mnist/* there/runs/mnist/* --out both"
+)]
 pub struct CompareArgs {
-    /// Folders of runs
+    /// Folders of runs, or folders that hold some
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
-    /// Folder for report and charts
-    #[arg(long, value_name = "DIR", default_value = "runs/comparison")]
-    out: PathBuf,
-    /// Print JSON: recipe, device and every epoch of each run
+    /// Folder for report and charts [default: runs/comparison]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print JSON: recipe, device and every epoch of each run; writes no report unless --out is given
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: CompareArgs) -> Result<()> {
-    let runs: Vec<Run> = args.runs.iter().map(|path| Run::read(&RunDir::open(path)?)).collect::<Result<_>>()?;
+    let mut runs: Vec<Run> = Vec::new();
+    for path in args.runs.iter().flat_map(|path| runs_in(path)) {
+        match RunDir::open(&path).and_then(|dir| Run::read(&dir)) {
+            Ok(run) => runs.push(run),
+            Err(e) => eprintln!("warning: left out: {e}"),
+        }
+    }
+    if runs.is_empty() {
+        return Err(Error::usage("there is nothing to compare: name folders of runs, such as runs/mnist/*"));
+    }
     let intro = vec![format!("{} runs compared by tinderbox {}.", runs.len(), env!("CARGO_PKG_VERSION"))];
-    let experiment = Experiment { title: "Comparison of runs".into(), intro, runs, claims: Vec::new() };
-    experiment.write(&args.out)?;
+    let mut experiment = Experiment { title: "Comparison of runs".into(), intro, runs, claims: Vec::new() };
+    experiment.tell_apart();
+    let out = args.out.or_else(|| (!args.json).then(|| "runs/comparison".into()));
+    if let Some(out) = &out {
+        experiment.write(out)?;
+    }
     if args.json {
         return print_json(&experiment.runs);
     }
-    crate::say!("{}\nreport: {}", experiment.text_table(), args.out.join("report.html").display());
+    crate::say!("{}", experiment.text_table());
+    if let Some(out) = out {
+        crate::say!("report: {}", out.join("report.html").display());
+    }
     Ok(())
+}
+
+/// The folder itself, or the runs in it where it is none.
+fn runs_in(path: &Path) -> Vec<PathBuf> {
+    if path.join("recipe.toml").is_file() {
+        return vec![path.to_path_buf()];
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let mut runs: Vec<PathBuf> =
+        entries.map(|entry| entry.path()).filter(|p| p.join("recipe.toml").is_file()).collect();
+    runs.sort();
+    if runs.is_empty() { vec![path.to_path_buf()] } else { runs }
 }

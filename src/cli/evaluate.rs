@@ -1,6 +1,7 @@
 //! `tinderbox evaluate` and `tinderbox predict`
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -54,11 +55,12 @@ pub fn run(args: EvaluateArgs) -> Result<()> {
     let dir = RunDir::open(args.run)?;
     let (device, info) = args.device.open()?;
     let trained = Trained::load(&dir, args.checkpoint.name(), &device)?;
-    let loaded = dataset::load(&trained.recipe.dataset.parse()?, args.data.data_dir.as_deref())?;
+    let loaded =
+        dataset::load(&trained.recipe.dataset.parse()?, args.data.data_dir.or_else(|| dir.data_dir()).as_deref())?;
     let split = DeviceSplit::new(&loaded.dataset.test, &device);
     let (loss, classes) = (trained.recipe.loss, loaded.dataset.classes.len());
     let batch = evaluation_batch(&trained.recipe);
-    let measured = pollster::block_on(evaluate(&trained.model, &split, loss, classes, batch))?;
+    let measured = pollster::block_on(evaluate(&trained.model, &split, loss, classes, batch, &AtomicUsize::new(0)))?;
     if args.json {
         return print_json(&json!({
             "run": dir.path(), "checkpoint": args.checkpoint.name(), "epoch": trained.epoch, "device": info,
@@ -84,14 +86,14 @@ pub fn run(args: EvaluateArgs) -> Result<()> {
 
 /// Ask a run about images: PNG, JPEG or BMP of any size.
 ///
-/// A digit may be dark on light or light on dark, anywhere on the image: it is cut out, scaled and centred as
-/// MNIST's digits were.
+/// For a run on MNIST a digit may be dark on light or light on dark, anywhere on the image: it is cut out, scaled and
+/// centred as MNIST's digits were. Any other run takes the middle of the picture, as in training.
 #[derive(Args)]
 #[command(after_help = "Example: tinderbox predict runs/mnist/linear_v1-bn-ce seven.png photo.jpg")]
 pub struct PredictArgs {
     /// Folder of a run
     run: PathBuf,
-    /// Image files
+    /// PNG, JPEG or BMP files
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// Which weights
@@ -111,9 +113,18 @@ pub fn predict(args: PredictArgs) -> Result<()> {
     let dir = RunDir::open(args.run)?;
     let (device, _) = args.device.open()?;
     let trained = Trained::load(&dir, args.checkpoint.name(), &device)?;
-    let mut rows = Vec::new();
+    let (mut rows, mut failed) = (Vec::new(), None);
     for path in &args.images {
-        let guesses = trained.predict(path)?;
+        let guesses = match trained.predict(path) {
+            Ok(guesses) => guesses,
+            Err(e) => {
+                rows.push(json!({"image": path, "error": e.to_string()}));
+                if let Some(earlier) = failed.replace(e) {
+                    eprintln!("error: {earlier}");
+                }
+                continue;
+            }
+        };
         let top = guesses.iter().take(args.top.max(1));
         if args.json {
             let top: Vec<_> = top.map(|g| json!({"class": g.class, "probability": g.probability})).collect();
@@ -123,5 +134,8 @@ pub fn predict(args: PredictArgs) -> Result<()> {
             crate::say!("{}: {}", path.display(), top.join(", "));
         }
     }
-    if args.json { print_json(&rows) } else { Ok(()) }
+    if args.json {
+        print_json(&rows)?;
+    }
+    failed.map_or(Ok(()), Err)
 }

@@ -31,21 +31,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train a network and keep the run
     Train(Box<train::TrainArgs>),
-    /// Repeat the reference exercise and write one report
     Reproduce(reproduce::ReproduceArgs),
-    /// Put runs side by side: a table and charts over all of them
     Compare(compare::CompareArgs),
-    /// Measure a run's weights on its test set
     Evaluate(evaluate::EvaluateArgs),
-    /// Ask a run about images
     Predict(evaluate::PredictArgs),
-    /// Show random images of a data set with their labels
     Samples(samples::SamplesArgs),
-    /// List the networks, or show the layers of one
     Models(models::ModelsArgs),
-    /// List the adapters and mark the one a bare run takes
     Devices(devices::DevicesArgs),
 }
 
@@ -71,7 +63,8 @@ impl DeviceArgs {
 /// Where data sets are; shared by all commands that read one.
 #[derive(Args, Clone)]
 struct DataArgs {
-    /// Folder with the data set's files [default: $TINDERBOX_DATA, else data/mnist; downloaded if not there]
+    /// Folder with MNIST's or CIFAR-10's files, looked in first; then $TINDERBOX_DATA, then data/mnist or data; downloaded
+    /// if they are in none
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }

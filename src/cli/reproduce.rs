@@ -130,7 +130,7 @@ pub fn run(args: ReproduceArgs) -> Result<()> {
     let experiment = args.name.unwrap_or_else(|| folder.into());
     let stop = Stop::install()?;
 
-    let mut session = Session { recipe: recipes[0].clone(), loaded, device, info, save_every: None };
+    let mut session = Session { recipe: recipes[0].clone(), loaded, device, info, device_arg: None, save_every: None };
     let mut runs = Vec::new();
     for recipe in recipes {
         let path = args.out.join(&experiment).join(recipe.short_name());
@@ -155,9 +155,15 @@ pub fn run(args: ReproduceArgs) -> Result<()> {
             Err(e) if e.kind() == ErrorKind::MissingData => None,
             Err(e) => return Err(e),
         };
+        let done = saved.as_ref().map_or(0, |saved| saved.progress.history.len());
+        if done > recipe.epochs {
+            let message = format!("{} has {done} epochs already: --epochs must be at least {done}", path.display());
+            return Err(Error::usage(message));
+        }
+        dir.write_recipe(&recipe)?; // its epochs may be more than before
         session.recipe = recipe;
         session.announce();
-        if saved.as_ref().is_some_and(|saved| saved.progress.history.len() >= session.recipe.epochs) {
+        if done == session.recipe.epochs {
             crate::say!("already finished");
         } else {
             session.train(&dir, saved, &stop, None).map_err(|e| match e.kind() {

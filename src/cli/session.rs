@@ -12,7 +12,7 @@ use crate::device::{AdapterKind, DeviceInfo};
 use crate::error::{Error, ErrorKind, Result};
 use crate::live::{self, Feed};
 use crate::model::Model;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, quote};
 use crate::report::artifacts::{FinalWeights, Report};
 use crate::report::console::{Console, thousands};
 use crate::report::csv::Csv;
@@ -30,6 +30,8 @@ pub struct Session {
     pub device: Device,
     /// What that is.
     pub info: DeviceInfo,
+    /// The `--device` that was given.
+    pub device_arg: Option<String>,
     /// Epochs between two checkpoints.
     pub save_every: Option<usize>,
 }
@@ -76,10 +78,15 @@ impl Session {
             observers.0.push(Box::new(feed));
         }
         let trained = train::train(recipe, data, &self.device, state, &stop.signal, &mut observers);
+        let device = self.device_arg.as_ref().map(|name| format!(" --device {}", quote(name))).unwrap_or_default();
         pollster::block_on(trained).map_err(|e| match e.kind() {
-            ErrorKind::Interrupted(_) => {
-                Error::new(e.kind(), format!("{e}; continue with: tinderbox train --resume {}", dir.path().display()))
-            }
+            ErrorKind::Interrupted(_) => Error::new(
+                e.kind(),
+                format!(
+                    "{e}; continue with: tinderbox train --resume {}{device}",
+                    quote(&dir.path().to_string_lossy())
+                ),
+            ),
             ErrorKind::Training if dir.checkpoints().join("last").exists() => {
                 Error::new(e.kind(), format!("{e}. The last good checkpoint is in {}", dir.checkpoints().display()))
             }

@@ -38,31 +38,32 @@ pub struct TrainArgs {
     /// Share of values zeroed before a convolutional network's last layer while training [default: 0]
     #[arg(long, allow_negative_numbers = true)]
     dropout: Option<f64>,
-    /// mse, ce, or ce-on-probabilities
+    /// mse, ce, or ce-on-probabilities [default: the preset's]
     #[arg(long)]
     loss: Option<String>,
-    /// Share of the target that ce spreads over all classes [default: 0]
+    /// Share of the target that ce spreads over all classes [default: the preset's]
     #[arg(long, allow_negative_numbers = true)]
     label_smoothing: Option<f64>,
     /// sgd, adam or adamw
     #[arg(long)]
     optimizer: Option<String>,
-    /// Momentum of sgd [default: 0]
+    /// Momentum of sgd [default: the preset's]
     #[arg(long, allow_negative_numbers = true)]
     momentum: Option<f64>,
     /// Nesterov's momentum for sgd
     #[arg(long)]
     nesterov: bool,
-    /// Weight decay [default: 0, for adamw 0.01]
+    /// Weight decay [default: the preset's; with --optimizer 0, for adamw 0.01]
     #[arg(long, allow_negative_numbers = true)]
     weight_decay: Option<f64>,
     /// Learning rate [default: the preset's; with --optimizer 0.1 for sgd, 0.001 for adam and adamw]
     #[arg(long, allow_negative_numbers = true)]
     lr: Option<f64>,
     /// constant, step:SIZE:GAMMA (times GAMMA after every SIZE epochs), cosine, or one-cycle:WARMUP
+    /// [default: the preset's]
     #[arg(long)]
     schedule: Option<String>,
-    /// Random crops and flips of the train images
+    /// Random crops and flips of the train images [default: the preset's]
     #[arg(long, value_name = "on|off", value_parser = parse_switch)]
     augment: Option<bool>,
     /// Passes over the train set [default: the preset's]
@@ -83,7 +84,7 @@ pub struct TrainArgs {
     /// Fail (exit code 1) if the best test accuracy, in percent, stays below this
     #[arg(long, value_name = "PERCENT", allow_negative_numbers = true)]
     target_accuracy: Option<f64>,
-    /// Save a checkpoint every so many epochs [default: when ten seconds have passed, and at the end]
+    /// Save a checkpoint every so many epochs [default: about every ten seconds, within a long epoch too]
     #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u64).range(1..))]
     save_every: Option<u64>,
     /// The run's name [default: from the recipe]
@@ -107,7 +108,8 @@ pub struct TrainArgs {
 fn after_help() -> String {
     let presets: Vec<String> = PRESETS.iter().map(|p| format!("  {:<34}{}", p.name, p.about)).collect();
     format!(
-        "Presets (MNIST: sgd at 0.1, batch 500, 20 epochs; CIFAR-10: batch 128, 15 epochs):\n{}\n\nExamples:\n  tinderbox train\n  \
+        "Presets (MNIST: sgd at 0.1, batch 500, 20 epochs; CIFAR-10: adam at 0.001, batch 128, 15 epochs; \
+         cifar10-resnet9: batch 512, 24 epochs):\n{}\n\nExamples:\n  tinderbox train\n  \
          tinderbox train linear_v1-mse --epochs 50 --device gpu\n  \
          tinderbox train --dataset mnist-sample --optimizer adam --patience 3\n  \
          tinderbox train cifar10-vgg11 --fraction 0.1 --width 0.5\n  \
@@ -208,13 +210,30 @@ pub fn run(args: TrainArgs) -> Result<()> {
         None => args.apply(Recipe::preset(args.preset.as_deref().unwrap_or(DEFAULT_PRESET))?)?,
     };
     let saved = resumed.as_ref().map(|dir| resume_point(dir, &recipe)).transpose()?.flatten();
-    let loaded = load_data(&mut recipe, args.data_dir(), args.dataset.is_none() && resumed.is_none())?;
+    if let (Some(dir), Some(done)) = (&resumed, saved.as_ref().map(|saved| saved.progress.history.len())) {
+        if done > recipe.epochs {
+            let name = dir.path().display();
+            return Err(Error::usage(format!("{name} has {done} epochs already: --epochs must be at least {done}")));
+        }
+        if done == recipe.epochs {
+            crate::say!("{} is finished: {done} epochs; --epochs N trains on", dir.path().display());
+            return Ok(());
+        }
+    }
+    let recorded = resumed.as_ref().and_then(RunDir::data_dir);
+    let data_dir = args.data_dir().or(recorded.as_deref());
+    let loaded = load_data(&mut recipe, data_dir, args.dataset.is_none() && resumed.is_none())?;
     train::check(&recipe, &loaded.dataset)?; // before any device starts
     let (device, info) = args.device.clone().unwrap_or(DeviceArgs { device: None }).open()?;
     let dir = match resumed {
         Some(dir) => {
             if dir.recipe()? != recipe {
                 dir.write_recipe(&recipe)?; // more epochs than before, say
+            }
+            let began_on = dir.device()?;
+            if began_on != info {
+                eprintln!("notice: this run began on {began_on}; it goes on with numbers a little different there");
+                dir.write_device(&info)?;
             }
             dir
         }
@@ -224,7 +243,9 @@ pub fn run(args: TrainArgs) -> Result<()> {
             RunDir::create(&root, &experiment, args.name.as_deref(), &recipe, &data, &info)?
         }
     };
-    let session = Session { recipe, loaded, device, info, save_every: args.save_every.map(|n| n as usize) };
+    let device_arg = args.device.as_ref().and_then(|args| args.device.clone());
+    let save_every = args.save_every.map(|n| n as usize);
+    let session = Session { recipe, loaded, device, info, device_arg, save_every };
     session.announce();
     let stop = Stop::install()?;
     let state = if args.window {

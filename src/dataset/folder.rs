@@ -12,7 +12,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use super::source::Loaded;
 use super::{Dataset, ImageShape, Split};
 use crate::error::{Error, ErrorKind, Result};
-use crate::picture::open_image;
+use crate::picture::{Kind, open_image, to_model_input};
 
 /// Height and width that images are resized to; the convolutional networks take multiples of 32.
 const SIDE: u32 = 32;
@@ -32,6 +32,11 @@ pub(super) fn load(dir: &Path) -> Result<Loaded> {
     let (train_dir, test_dir) = (dir.join("train"), dir.join("test"));
     let parted = train_dir.is_dir() && test_dir.is_dir();
     let classes = subfolders(if parted { &train_dir } else { dir })?;
+    if !parted && train_dir.is_dir() {
+        let message = "there is train/ but no test/: rename the other part to test/, or name the folder train/ itself \
+                       to have it split";
+        return Err(Error::invalid(dir, message));
+    }
     if classes.is_empty() || classes.len() > 256 {
         let message = format!(
             "expected 1 to 256 subfolders, one a class (or train/ and test/ with these), found {}",
@@ -135,12 +140,7 @@ fn split(images: &[(DynamicImage, u8)], colour: bool) -> Split {
         shape: ImageShape { channels: if colour { 3 } else { 1 }, height: side, width: side },
     };
     for (image, _) in images {
-        if colour {
-            let rgb = image.to_rgb8();
-            (0..3).for_each(|channel| split.pixels.extend(rgb.pixels().map(|pixel| pixel.0[channel])));
-        } else {
-            split.pixels.extend(image.to_luma8().into_raw());
-        }
+        split.pixels.extend(to_model_input(image, split.shape, Kind::Picture));
     }
     split
 }

@@ -86,6 +86,10 @@ impl FromStr for DataSource {
                 }
                 Some(("idx", dir)) => Ok(Self::Idx(dir.into())),
                 Some(("folder", dir)) => Ok(Self::Folder(dir.into())),
+                _ if Path::new(name).is_dir() => Err(Error::usage(format!(
+                    "data set '{name}' is a folder: write folder:{name} if it has a subfolder of images for each class, \
+                     idx:{name} if it has files named as MNIST's"
+                ))),
                 _ => {
                     let known = ["mnist", "mnist-sample", "cifar10", "idx:DIR", "folder:DIR"];
                     Err(crate::recipe::unknown("data set", name, known.into_iter()))
@@ -143,6 +147,9 @@ pub fn load(source: &DataSource, data_dir: Option<&Path>) -> Result<Loaded> {
             let found =
                 places.iter().find(|dir| FILES.iter().all(|(i, l)| [i, l].iter().all(|f| find(dir, f).is_some())));
             if let Some(dir) = found {
+                if let Some(named) = data_dir.filter(|named| !dir.starts_with(named)) {
+                    eprintln!("notice: {} has no MNIST files; using {}", named.display(), dir.display());
+                }
                 return idx_folder(dir, Some(digits()));
             }
             // A folder named by the user comes second in its pair: the files go right there.

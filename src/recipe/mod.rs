@@ -6,7 +6,7 @@ mod names;
 mod presets;
 mod schedule;
 
-pub use names::unknown;
+pub use names::{quote, unknown};
 pub use presets::{CIFAR10_EXERCISE, DEFAULT_PRESET, MNIST_EXERCISE, PRESETS, Preset};
 pub use schedule::Schedule;
 
@@ -170,6 +170,12 @@ impl Recipe {
         check("patience", 0.0, r.patience != Some(0), "at least 1")?;
         let target = r.target_accuracy.unwrap_or(0.0);
         check("target accuracy", target, (0.0..=100.0).contains(&target), "a percentage from 0 to 100")?;
+        if target > 0.0 && target <= 1.0 {
+            let percent = 100.0 * target;
+            return Err(Error::usage(format!(
+                "target accuracy is {target}, expected a percentage: write {percent} for {percent} %"
+            )));
+        }
         let (momentum, weight_decay) = match r.optimizer {
             OptimizerConfig::Sgd { momentum, weight_decay, .. } => (momentum, weight_decay),
             OptimizerConfig::Adam { weight_decay } | OptimizerConfig::AdamW { weight_decay } => (0.0, weight_decay),
@@ -213,7 +219,7 @@ impl Recipe {
         let mut words = vec![
             format!(
                 "tinderbox train --dataset {} --model {} --batch-norm {}",
-                self.dataset,
+                quote(&self.dataset),
                 self.model,
                 on(self.batch_norm)
             ),
@@ -279,7 +285,7 @@ mod tests {
     #[test]
     fn values_out_of_range_are_refused() {
         let base = Recipe::preset("cifar10-vgg11").unwrap();
-        let broken: [fn(&mut Recipe); 19] = [
+        let broken: [fn(&mut Recipe); 20] = [
             |r| r.batch_size = 0,
             |r| r.epochs = 0,
             |r| r.learning_rate = f64::NAN,
@@ -292,6 +298,7 @@ mod tests {
             |r| r.label_smoothing = -0.1,
             |r| r.patience = Some(0),
             |r| r.target_accuracy = Some(101.0),
+            |r| r.target_accuracy = Some(0.97),
             |r| r.optimizer = OptimizerConfig::Sgd { momentum: 1.0, nesterov: false, weight_decay: 0.0 },
             |r| r.optimizer = OptimizerConfig::Sgd { momentum: 0.0, nesterov: true, weight_decay: 0.0 },
             |r| r.optimizer = OptimizerConfig::AdamW { weight_decay: f64::NAN },

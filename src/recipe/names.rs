@@ -28,6 +28,12 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
         .map(|(_, candidate)| candidate)
 }
 
+/// A word as a shell takes it: in single quotes where it has anything but plain characters.
+pub fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=+@,%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
 /// Lets the variants of an enum be typed and printed.
 macro_rules! named {
     ($type:ty, $what:literal, $($variant:path => $name:literal),+ $(,)?) => {

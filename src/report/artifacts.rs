@@ -74,13 +74,7 @@ impl<'a> Report<'a> {
         let experiment = Experiment {
             title: self.dir.name(),
             intro: page::run_intro(&self.recipe, &self.device.to_string(), parameters, seconds, metrics.len()),
-            runs: vec![Run {
-                name: self.dir.name(),
-                recipe: self.recipe.clone(),
-                device: self.device.clone(),
-                test_images: self.info.test_images,
-                metrics,
-            }],
+            runs: vec![Run::new(&self.dir, &self.recipe, &self.device, self.info.test_images, metrics)],
             claims: Vec::new(),
         };
         let detail = Detail { recipe: &self.recipe, info: &self.info, dataset: self.dataset, evaluation };

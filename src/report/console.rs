@@ -118,7 +118,7 @@ impl Observer for Console {
                 }
             }
             Event::Interrupted { .. } | Event::Finished { .. } => self.bar.finish_and_clear(),
-            Event::Step { .. } => {}
+            Event::Step { .. } | Event::MidEpoch { .. } => {}
         }
         Ok(())
     }

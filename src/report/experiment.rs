@@ -1,6 +1,6 @@
 //! Several runs side by side: a table, charts over all of them, and one report.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::artifacts::curves;
 use super::claims::Claim;
@@ -15,8 +15,11 @@ use crate::run_dir::{RunDir, write_atomically};
 /// A run, as its folder tells it.
 #[derive(serde::Serialize)]
 pub struct Run {
-    /// The folder's name.
+    /// The folder's name, with as many of those above it as tell it apart.
     pub name: String,
+    /// The folder.
+    #[serde(skip)]
+    path: PathBuf,
     /// What was trained.
     pub recipe: Recipe,
     /// On what.
@@ -37,12 +40,23 @@ impl Run {
         if metrics.is_empty() {
             return Err(Error::usage(format!("{} has no finished epoch yet", dir.path().display())));
         }
-        let test_images = dir.dataset()?.test_images;
-        Ok(Self { name: dir.name(), recipe: dir.recipe()?, device: dir.device()?, test_images, metrics })
+        Ok(Self::new(dir, &dir.recipe()?, &dir.device()?, dir.dataset()?.test_images, metrics))
+    }
+
+    /// A run whose parts are at hand.
+    pub fn new(
+        dir: &RunDir,
+        recipe: &Recipe,
+        device: &DeviceInfo,
+        test_images: usize,
+        metrics: Vec<EpochMetrics>,
+    ) -> Self {
+        let path = dir.path().canonicalize().unwrap_or_else(|_| dir.path().into());
+        Self { name: dir.name(), path, recipe: recipe.clone(), device: device.clone(), test_images, metrics }
     }
 
     fn best(&self) -> Option<&EpochMetrics> {
-        self.metrics.iter().rev().max_by(|a, b| a.test_accuracy.total_cmp(&b.test_accuracy))
+        EpochMetrics::best(&self.metrics).map(|i| &self.metrics[i])
     }
 
     /// The time of all epochs.
@@ -78,6 +92,19 @@ pub const COLUMNS: [&str; 10] = [
 ];
 
 impl Experiment {
+    /// Puts folders before the names of runs that are called the same, until they differ.
+    pub fn tell_apart(&mut self) {
+        for depth in 2..6 {
+            let names: Vec<String> = self.runs.iter().map(|run| run.name.clone()).collect();
+            for run in &mut self.runs {
+                if names.iter().filter(|name| **name == run.name).count() > 1 {
+                    let parts: Vec<_> = run.path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+                    run.name = parts[parts.len().saturating_sub(depth)..].join("/");
+                }
+            }
+        }
+    }
+
     /// What the table's speeds mean.
     pub const TABLE_NOTE: &str = "s/epoch and images/s are medians over the epochs; an epoch includes measuring the test set, images/s does not.";
 
