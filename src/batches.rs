@@ -7,8 +7,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::dataset::{ImageShape, Split};
-use crate::device::is_cpu;
+use crate::dataset::{Dataset, ImageShape, Split};
+use crate::device::{DeviceInfo, is_cpu};
+use crate::error::{Error, ErrorKind, Result};
 use crate::recipe::Augment;
 
 /// Images and labels that a model can take.
@@ -203,6 +204,27 @@ fn change(augment: Augment, rng: &mut ChaCha8Rng) -> Change {
     let mut shift = || below(2 * augment.crop + 1, rng) as i32 - augment.crop as i32;
     let (down, right) = (shift(), shift());
     Change { down, right, flip: augment.flip && below(2, rng) == 1 }
+}
+
+/// Checks that the larger split fits into one buffer of the device.
+///
+/// # Errors
+/// Device: says how large it would be, and what to do.
+pub fn check_fit(dataset: &Dataset, device: &DeviceInfo) -> Result<()> {
+    let bytes = |split: &Split| (split.len() * split.shape.len().div_ceil(4) * 4) as u64;
+    let needed = bytes(&dataset.train).max(bytes(&dataset.test));
+    match device.max_buffer_bytes {
+        Some(largest) if needed > largest => Err(Error::new(
+            ErrorKind::Device,
+            format!(
+                "the images take {} MiB, but the largest buffer of {device} is {} MiB: train on less with --fraction, or on \
+                 another --device",
+                needed >> 20,
+                largest >> 20
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The numbers below `n`, shuffled by Fisher and Yates.

@@ -27,8 +27,6 @@ const MANIFEST: &str = "manifest.json";
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.burnpack";
 const PROGRESS: &str = "progress.json";
-/// A part larger than this is not ours.
-const MAX_PART_BYTES: u64 = 1 << 32;
 /// Saving more often than this would cost a short epoch more than the epoch.
 const SAVE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -132,7 +130,8 @@ pub fn save(
     }
     fs::rename(&new, &place).map_err(io("rename", new.clone()))?;
     sync(dir);
-    remove(&old)
+    let _ = remove(&old); // the new one is in place; the next save tries again
+    Ok(())
 }
 
 /// Reads and verifies the checkpoint `dir/name`, or what an interrupted save left of it.
@@ -190,7 +189,7 @@ fn read(place: &Path) -> Result<Saved> {
         let listed = listed.ok_or_else(|| Error::invalid(&path, format!("lists no {name}")))?;
         let path = place.join(name);
         let found = fs::metadata(&path).map_err(|e| Error::io("read", &path, &e))?.len();
-        if found != listed.bytes || found > MAX_PART_BYTES {
+        if found != listed.bytes {
             return Err(Error::invalid(&path, format!("expected {} bytes, found {found}", listed.bytes)));
         }
         let bytes = fs::read(&path).map_err(|e| Error::io("read", &path, &e))?;

@@ -305,6 +305,9 @@ fn describe(adapter: &wgpu::Adapter) -> DeviceInfo {
         .then(|| {
             format!("it allows {} storage buffers a shader, 8 are needed", limits.max_storage_buffers_per_shader_stage)
         });
+    let largest_buffer = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
+    let largest_buffer =
+        if kind == AdapterKind::Software { largest_buffer.min(SOFTWARE_BUFFER_BYTES) } else { largest_buffer };
     DeviceInfo {
         name: info.name,
         kind,
@@ -314,7 +317,7 @@ fn describe(adapter: &wgpu::Adapter) -> DeviceInfo {
         subgroup_sizes: features
             .contains(wgpu::Features::SUBGROUP)
             .then_some((info.subgroup_min_size, info.subgroup_max_size)),
-        max_buffer_bytes: Some(limits.max_buffer_size.min(limits.max_storage_buffer_binding_size)),
+        max_buffer_bytes: Some(largest_buffer),
         unusable,
     }
 }

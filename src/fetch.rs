@@ -63,7 +63,7 @@ fn one(file: &Remote, url: &str, target: &Path) -> Result<(), String> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_connect(Some(Duration::from_secs(10)))
         .timeout_recv_response(Some(Duration::from_secs(20)))
-        .timeout_recv_body(Some(Duration::from_secs(600)))
+        .timeout_recv_body(Some(Duration::from_secs(60 + file.bytes / 20_000))) // 20 kB/s will do
         .max_redirects(3)
         .build()
         .into();

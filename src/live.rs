@@ -36,7 +36,7 @@ const RED_INK: RGBColor = RGBColor(200, 40, 20);
 const GREY_INK: RGBColor = RGBColor(90, 90, 90);
 
 /// What the window knows of the run.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     headline: String,
     steps: usize,
@@ -114,7 +114,8 @@ pub fn show(feed: &Feed, dataset: &Dataset) -> Result<()> {
             break;
         }
         if drawn.is_none_or(|at| at.elapsed() >= REDRAW) && feed.with(|state| std::mem::take(&mut state.changed)) {
-            frame = feed.with(|state| draw(state, dataset))?;
+            let state = feed.with(|state| state.clone()); // the run need not wait for the drawing
+            frame = draw(&state, dataset)?;
             drawn = Some(Instant::now());
         }
         window.update_with_buffer(&frame, WIDTH as usize, HEIGHT as usize).map_err(unreachable)?;

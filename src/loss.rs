@@ -11,14 +11,19 @@ impl LossKind {
     pub fn compute(self, logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
         match self {
             Self::Mse => {
-                let [_, classes] = logits.dims();
-                let target = labels.one_hot::<2>(classes).float();
+                let target = one_hot(labels, logits.dims());
                 (softmax(logits, 1) - target).square().mean()
             }
             Self::Ce => cross_entropy(logits, labels, smoothing),
             Self::CeOnProbabilities => cross_entropy(softmax(logits, 1), labels, 0.0),
         }
     }
+}
+
+/// Labels `[n]` -> `[n, classes]`, 1 at the label. Burn's own `one_hot` reads the labels back to check them.
+fn one_hot(labels: Tensor<1, Int>, [n, classes]: [usize; 2]) -> Tensor<2> {
+    let ids = Tensor::<1, Int>::arange(0..classes as i64, &labels.device()).unsqueeze_dim::<2>(0);
+    labels.unsqueeze_dim::<2>(1).expand([n, classes]).equal(ids.expand([n, classes])).float()
 }
 
 /// Mean of -log(softmax(logits) of the label), as PyTorch's `cross_entropy` with its `label_smoothing`.
@@ -54,6 +59,16 @@ mod tests {
         close(loss(LossKind::Ce, logits, [2, 0]), -(0.625f32.ln() + 0.125f32.ln()) / 2.0);
         let total: f32 = [0.125f32, 0.25, 0.625].iter().map(|p| p.exp()).sum();
         close(loss(LossKind::CeOnProbabilities, logits, [1, 1]), total.ln() - 0.25);
+    }
+
+    #[test]
+    fn one_class_is_no_trouble() {
+        let device = Device::flex();
+        let logits = Tensor::<2>::from_data([[3.0], [4.0]], &device);
+        for kind in [LossKind::Mse, LossKind::Ce] {
+            let labels = Tensor::from_data([0, 0], &device);
+            assert_eq!(kind.compute(logits.clone(), labels, 0.0).into_scalar::<f32>(), 0.0, "{kind}");
+        }
     }
 
     #[test]

@@ -36,9 +36,10 @@ impl RunDir {
         for candidate in candidates {
             let path = parent.join(plain("name", &candidate)?);
             match fs::create_dir(&path) {
-                Ok(()) => return Self::fill(path, recipe, dataset, device),
+                Ok(()) if claim(&path) => return Self::fill(path, recipe, dataset, device),
+                Ok(()) => {} // another program was quicker
                 // A program that was killed right here left an empty folder.
-                Err(_) if fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none()) => {
+                Err(_) if fs::read_dir(&path).is_ok_and(|mut e| e.next().is_none()) && claim(&path) => {
                     return Self::fill(path, recipe, dataset, device);
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && name.is_none() => {}
@@ -90,6 +91,29 @@ impl RunDir {
     pub fn name(&self) -> String {
         let path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone()); // `.` has a name too
         path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    }
+
+    /// Checks that data which was loaded again is what the run was trained with, wherever it was read from.
+    ///
+    /// # Errors
+    /// Usage: says what differs.
+    pub fn check_same_data(&self, found: &DatasetInfo) -> Result<()> {
+        let expected = self.dataset()?;
+        if (DatasetInfo { origin: found.origin.clone(), ..expected.clone() }) == *found {
+            return Ok(());
+        }
+        let tell = |d: &DatasetInfo| {
+            let (shape, classes) = (d.shape, d.classes.join(", "));
+            let size = format!("{}x{}x{}", shape.channels, shape.height, shape.width);
+            format!("{} train and {} test images of {size}, classes {classes}", d.train_images, d.test_images)
+        };
+        Err(Error::usage(format!(
+            "{} was trained with other data:\n  then: {}\n  now, in {}: {}",
+            self.path.display(),
+            tell(&expected),
+            found.origin,
+            tell(found)
+        )))
     }
 
     /// Where the run's data set was read from, if that is still there.
@@ -182,6 +206,11 @@ impl RunDir {
     pub fn write_atomically(&self, name: &str, bytes: &[u8]) -> Result<()> {
         write_atomically(&self.file(name), bytes)
     }
+}
+
+/// Whether this program is the first to write into a run's folder; two may have found it empty.
+fn claim(path: &Path) -> bool {
+    fs::File::create_new(path.join("dataset.json")).is_ok()
 }
 
 /// Replaces a file in one go: whoever reads it sees the old or the new content, never half.

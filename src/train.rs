@@ -107,8 +107,8 @@ pub enum Event<'a> {
     Finished {
         /// The state after the last epoch.
         state: &'a TrainState,
-        /// On the test set, after the last epoch, if this call ran one.
-        evaluation: Option<&'a Evaluation>,
+        /// On the test set, after the last epoch.
+        evaluation: &'a Evaluation,
         /// Whether the patience ran out before the epochs did.
         early: bool,
     },
@@ -281,8 +281,16 @@ pub async fn train(
         evaluation = Some(measured);
     }
 
+    let evaluation = match evaluation {
+        Some(evaluation) => evaluation,
+        None => {
+            // Everything was trained before, but perhaps not everything was written.
+            let (model, batch) = (state.model.valid(), evaluation_batch(recipe));
+            metrics::evaluate(&model, &test_set, recipe.loss, classes, batch, stop).await?
+        }
+    };
     let early = state.progress.history.len() < recipe.epochs;
-    observers.tell(&Event::Finished { state: &state, evaluation: evaluation.as_ref(), early })?;
+    observers.tell(&Event::Finished { state: &state, evaluation: &evaluation, early })?;
     Ok(state)
 }
 

@@ -171,6 +171,57 @@ fn two_runs_of_one_seed_are_equal_and_of_two_seeds_are_not() {
 }
 
 #[test]
+fn a_run_with_a_rate_of_many_digits_or_with_changed_data_resumes_or_says_why_not() {
+    let dir = tempdir().unwrap();
+    photos(&dir.path().join("photos"), 20);
+    let folder = ["--dataset", "folder:photos", "--batch", "8", "--lr", "0.0030721097322944186", "--device", "cpu"];
+    ok(dir.path(), &[&["train", "cifar10-linear", "--epochs", "1", "--name", "r"][..], &folder].concat());
+    let resume = ["train", "--resume", "runs/folder-photos/r", "--epochs", "2", "--device", "cpu"];
+    ok(dir.path(), &resume);
+    fs::remove_file(dir.path().join("photos/above/003.png")).unwrap();
+    let more = ["train", "--resume", "runs/folder-photos/r", "--epochs", "3", "--device", "cpu"];
+    let (code, _, stderr) = run(dir.path(), &more);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("trained with other data"), "{stderr}");
+}
+
+#[test]
+fn a_diverging_convolutional_network_is_noticed() {
+    let dir = tempdir().unwrap();
+    photos(&dir.path().join("photos"), 20);
+    let args =
+        ["train", "cifar10-vgg11", "--dataset", "folder:photos", "--batch", "8", "--width", "0.0625", "--lr", "1e30"];
+    let (code, stdout, stderr) = run(dir.path(), &[&args[..], &["--device", "cpu"]].concat());
+    assert_eq!(code, 1, "{stdout}");
+    assert!(stderr.contains("may be too high"), "{stderr}");
+}
+
+#[test]
+fn predict_sees_a_grey_folder_as_training_did() {
+    let dir = tempdir().unwrap();
+    for (class, left) in [("left", true), ("right", false)] {
+        fs::create_dir_all(dir.path().join("grey").join(class)).unwrap();
+        for i in 0..20u32 {
+            let bar = if left { 2..9 } else { 23..30 };
+            let picture = image::GrayImage::from_fn(32, 32, |x, y| {
+                image::Luma([if bar.contains(&x) { 230 } else { ((y * i) % 40) as u8 }])
+            });
+            picture.save(dir.path().join(format!("grey/{class}/{i}.png"))).unwrap();
+        }
+    }
+    let args =
+        ["train", "cifar10-linear", "--dataset", "folder:grey", "--batch", "8", "--lr", "0.01", "--epochs", "10"];
+    ok(dir.path(), &[&args[..], &["--target-accuracy", "100", "--device", "cpu", "--name", "r"]].concat());
+    for class in ["left", "right"] {
+        let (one, two) = (format!("grey/{class}/3.png"), format!("grey/{class}/11.png"));
+        let guesses = ok(dir.path(), &["predict", "runs/folder-grey/r", &one, &two, "--device", "cpu", "--json"]);
+        for guess in json(&guesses).as_array().unwrap() {
+            assert_eq!(guess["top"][0]["class"], class, "{guesses}");
+        }
+    }
+}
+
+#[test]
 fn another_recipe_cannot_be_resumed() {
     let dir = tempdir().unwrap();
     train(dir.path(), &["--epochs", "1", "--name", "r"]);

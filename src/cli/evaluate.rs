@@ -57,6 +57,7 @@ pub fn run(args: EvaluateArgs) -> Result<()> {
     let trained = Trained::load(&dir, args.checkpoint.name(), &device)?;
     let loaded =
         dataset::load(&trained.recipe.dataset.parse()?, args.data.data_dir.or_else(|| dir.data_dir()).as_deref())?;
+    dir.check_same_data(&loaded.dataset.fraction_info(&trained.dataset, &loaded.origin))?;
     let split = DeviceSplit::new(&loaded.dataset.test, &device);
     let (loss, classes) = (trained.recipe.loss, loaded.dataset.classes.len());
     let batch = evaluation_batch(&trained.recipe);

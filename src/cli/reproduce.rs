@@ -10,6 +10,7 @@ use crate::checkpoint;
 use crate::dataset::{self, DataSource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::recipe::{CIFAR10_EXERCISE, MNIST_EXERCISE, Recipe};
+use crate::report::artifacts::is_complete;
 use crate::report::claims::{self, Claim};
 use crate::report::console::{duration, thousands};
 use crate::report::experiment::{Experiment, Run};
@@ -163,7 +164,7 @@ pub fn run(args: ReproduceArgs) -> Result<()> {
         dir.write_recipe(&recipe)?; // its epochs may be more than before
         session.recipe = recipe;
         session.announce();
-        if done == session.recipe.epochs {
+        if done == session.recipe.epochs && is_complete(&dir) {
             crate::say!("already finished");
         } else {
             session.train(&dir, saved, &stop, None).map_err(|e| match e.kind() {

@@ -98,8 +98,9 @@ impl Session {
         let feed = Feed::default();
         std::thread::scope(|scope| {
             let run = scope.spawn(|| {
+                let mut end = End { feed: &feed, well: false }; // told even if the run panics
                 let result = self.train(dir, saved, stop, Some(feed.clone()));
-                feed.finish(result.is_ok());
+                end.well = result.is_ok();
                 result
             });
             if let Err(e) = live::show(&feed, &self.loaded.dataset) {
@@ -107,6 +108,18 @@ impl Session {
             }
             run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
+    }
+}
+
+/// Tells the window of the run's end, whatever ends it.
+struct End<'a> {
+    feed: &'a Feed,
+    well: bool,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.feed.finish(self.well);
     }
 }
 

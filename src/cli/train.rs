@@ -6,10 +6,12 @@ use clap::Args;
 
 use super::session::{Session, Stop};
 use super::{DataArgs, DeviceArgs};
+use crate::batches;
 use crate::checkpoint::{self, Saved};
 use crate::dataset::{self, DataSource, Loaded};
 use crate::error::{Error, ErrorKind, Result};
 use crate::recipe::{Architecture, Augment, DEFAULT_PRESET, OptimizerConfig, PRESETS, Recipe, unknown};
+use crate::report::artifacts::is_complete;
 use crate::report::console::duration;
 use crate::run_dir::RunDir;
 use crate::train::{self, TrainState};
@@ -215,7 +217,7 @@ pub fn run(args: TrainArgs) -> Result<()> {
             let name = dir.path().display();
             return Err(Error::usage(format!("{name} has {done} epochs already: --epochs must be at least {done}")));
         }
-        if done == recipe.epochs {
+        if done == recipe.epochs && is_complete(dir) {
             crate::say!("{} is finished: {done} epochs; --epochs N trains on", dir.path().display());
             return Ok(());
         }
@@ -224,7 +226,11 @@ pub fn run(args: TrainArgs) -> Result<()> {
     let data_dir = args.data_dir().or(recorded.as_deref());
     let loaded = load_data(&mut recipe, data_dir, args.dataset.is_none() && resumed.is_none())?;
     train::check(&recipe, &loaded.dataset)?; // before any device starts
+    if let Some(dir) = &resumed {
+        dir.check_same_data(&loaded.dataset.info(&loaded.origin))?;
+    }
     let (device, info) = args.device.clone().unwrap_or(DeviceArgs { device: None }).open()?;
+    batches::check_fit(&loaded.dataset, &info)?;
     let dir = match resumed {
         Some(dir) => {
             if dir.recipe()? != recipe {

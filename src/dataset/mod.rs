@@ -127,6 +127,11 @@ impl Dataset {
         self.train.shape
     }
 
+    /// The same, as it would read with as many train images as `run` had, for a run that used a fraction.
+    pub fn fraction_info(&self, run: &DatasetInfo, origin: &str) -> DatasetInfo {
+        DatasetInfo { train_images: run.train_images, ..self.info(origin) }
+    }
+
     /// What to remember of it when the images are gone.
     pub fn info(&self, origin: &str) -> DatasetInfo {
         DatasetInfo {

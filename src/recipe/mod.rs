@@ -167,6 +167,7 @@ impl Recipe {
         check("width", r.width, positive(r.width) && r.width <= 16.0, "a number above 0 and at most 16")?;
         check("dropout", r.dropout, share(r.dropout), "a number from 0 to below 1")?;
         check("label smoothing", r.label_smoothing, share(r.label_smoothing), "a number from 0 to below 1")?;
+        check("seed", r.seed as f64, i64::try_from(r.seed).is_ok(), "a number below 2^63")?;
         check("patience", 0.0, r.patience != Some(0), "at least 1")?;
         let target = r.target_accuracy.unwrap_or(0.0);
         check("target accuracy", target, (0.0..=100.0).contains(&target), "a percentage from 0 to 100")?;
@@ -254,7 +255,7 @@ impl Recipe {
             "epochs" => !self.schedule.depends_on_epochs(),
             _ => false,
         };
-        let table = |recipe: &Self| toml::Table::try_from(recipe).unwrap_or_default();
+        let table = |recipe: &Self| toml::Table::try_from(recipe).unwrap_or_default(); // `validate` leaves nothing TOML lacks
         let (old, new) = (table(self), table(other));
         let text = |value: Option<&toml::Value>| value.map_or("none".into(), ToString::to_string);
         let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
@@ -285,7 +286,7 @@ mod tests {
     #[test]
     fn values_out_of_range_are_refused() {
         let base = Recipe::preset("cifar10-vgg11").unwrap();
-        let broken: [fn(&mut Recipe); 20] = [
+        let broken: [fn(&mut Recipe); 21] = [
             |r| r.batch_size = 0,
             |r| r.epochs = 0,
             |r| r.learning_rate = f64::NAN,
@@ -297,6 +298,7 @@ mod tests {
             |r| r.dropout = 1.0,
             |r| r.label_smoothing = -0.1,
             |r| r.patience = Some(0),
+            |r| r.seed = u64::MAX,
             |r| r.target_accuracy = Some(101.0),
             |r| r.target_accuracy = Some(0.97),
             |r| r.optimizer = OptimizerConfig::Sgd { momentum: 1.0, nesterov: false, weight_decay: 0.0 },

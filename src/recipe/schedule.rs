@@ -48,7 +48,7 @@ impl Schedule {
                 let anneal =
                     |from: f64, to: f64, at: f64| to + (from - to) / 2.0 * (1.0 + (PI * at.clamp(0.0, 1.0)).cos());
                 let step = step as f64;
-                if step <= top {
+                if step < top {
                     anneal(start, base, step / top)
                 } else {
                     anneal(base, end, (step - top) / (last - top))
@@ -153,6 +153,17 @@ mod tests {
                 4e-06,
             ],
         );
+    }
+
+    #[test]
+    fn a_cycle_without_room_to_warm_up_has_rates_all_the_same() {
+        for (warmup, steps) in [(0.2, 5), (0.1, 10), (0.5, 2), (0.3, 1), (0.5, 1)] {
+            let rates = rates(&format!("one-cycle:{warmup}"), 1, steps);
+            assert!(
+                rates.iter().all(|rate| rate.is_finite() && *rate > 0.0 && *rate <= 1.0),
+                "{warmup} {steps}: {rates:?}"
+            );
+        }
     }
 
     #[test]

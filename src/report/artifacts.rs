@@ -17,6 +17,11 @@ use crate::weights;
 /// The file with the final weights.
 pub const WEIGHTS: &str = "weights.safetensors";
 
+/// Whether a finished run has all its last files: a program may have been killed while it wrote them.
+pub fn is_complete(dir: &RunDir) -> bool {
+    [WEIGHTS, "report.html"].iter().all(|name| dir.file(name).is_file())
+}
+
 /// Writes the final weights. Essential: a run without weights is worth nothing.
 pub struct FinalWeights {
     dir: RunDir,
@@ -88,7 +93,6 @@ impl Observer for Report<'_> {
         for (stem, chart) in curves(&[(self.dir.name(), &state.progress.history)])? {
             write(&self.dir, stem, &chart)?;
         }
-        let Some(evaluation) = evaluation else { return Ok(()) }; // nothing was left to train: it is all there
         let title = format!("Test images by label and prediction, accuracy {:.2} %", evaluation.accuracy);
         write(&self.dir, "confusion", &plots::confusion(&title, &self.info.classes, &evaluation.confusion)?)?;
         self.dir.write_atomically("report.html", self.page(state, evaluation)?.as_bytes())

@@ -198,7 +198,7 @@ impl Observer for TensorBoard<'_> {
                     self.scalar("Test_Accuracy", metrics.epoch, metrics.test_accuracy)?;
                 }
             }
-            Event::Finished { evaluation: Some(evaluation), state, .. } => {
+            Event::Finished { evaluation, state, .. } => {
                 let title = format!("Test accuracy {:.2} %", evaluation.accuracy);
                 let chart = plots::confusion(&title, &self.dataset.classes, &evaluation.confusion)?;
                 self.image("Confusion", state.progress.history.len(), plots::SIZE, chart.png)?;

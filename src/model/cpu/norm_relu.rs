@@ -137,12 +137,18 @@ impl Planes {
                 let (scale, shift) = (inv_std * gamma, beta - mean * inv_std * gamma);
                 let x = &x[(first + i) * self.plane..][..self.plane];
                 for (out, &x) in out.iter_mut().zip(x) {
-                    *out = (x * scale + shift).max(0.0);
+                    let y = x * scale + shift;
+                    *out = if lets_pass(y) { y } else { 0.0 };
                 }
             }
         });
         output
     }
+}
+
+/// ReLU lets NaN pass, as burn's does: a network that diverges must not look well.
+fn lets_pass(y: f32) -> bool {
+    y > 0.0 || y.is_nan()
 }
 
 /// A sum in eight lanes, which the compiler turns into vector instructions.
@@ -174,7 +180,7 @@ impl Backward<Flex, 3> for NormRelu {
         // What reaches the normalization: the gradient where ReLU let the value pass.
         let passed = |channel: &Channel, x: f32, dy: f32| {
             let normalized = (x - channel.mean) * channel.inv_std;
-            (normalized, if normalized * channel.gamma + channel.beta > 0.0 { dy } else { 0.0 })
+            (normalized, if lets_pass(normalized * channel.gamma + channel.beta) { dy } else { 0.0 })
         };
         let sums: Vec<(f64, f64)> = map_in_parallel(planes.channels, |c| {
             let channel = affine.channels[c];
@@ -224,6 +230,7 @@ impl Backward<Flex, 3> for NormRelu {
 mod tests {
     use super::super::testing::{SHAPES, close, random};
     use super::*;
+    use burn::tensor::Device;
     use burn::tensor::activation::relu;
     use burn::tensor::module::{batch_norm, batch_norm_train};
 
@@ -248,6 +255,19 @@ mod tests {
             close(found.2, expected.2);
             close(found.3, expected.3);
         }
+    }
+
+    #[test]
+    fn nan_is_not_lost() {
+        let mut pixels = vec![0.5f32; 32];
+        pixels[3] = f32::NAN;
+        let device = Device::flex().autodiff();
+        let x = Tensor::<1>::from_data(pixels.as_slice(), &device).reshape([2, 4, 2, 2]);
+        let (ones, zeros) = (Tensor::ones([4], &device), Tensor::zeros([4], &device));
+        let output = norm_relu_train(&x, &ones, &zeros, 1e-5).unwrap().output.inner();
+        assert!(output.into_data().iter::<f32>().any(f32::is_nan));
+        let norm = [ones.clone(), zeros.clone(), zeros, ones].map(Tensor::inner);
+        assert!(norm_relu(&x.inner(), norm, 1e-5).unwrap().into_data().iter::<f32>().any(f32::is_nan));
     }
 
     #[test]
