@@ -109,8 +109,6 @@ pub enum Event<'a> {
         state: &'a TrainState,
         /// On the test set, after the last epoch.
         evaluation: &'a Evaluation,
-        /// Whether the patience ran out before the epochs did.
-        early: bool,
     },
 }
 
@@ -289,8 +287,7 @@ pub async fn train(
             metrics::evaluate(&model, &test_set, recipe.loss, classes, batch, stop).await?
         }
     };
-    let early = state.progress.history.len() < recipe.epochs;
-    observers.tell(&Event::Finished { state: &state, evaluation: &evaluation, early })?;
+    observers.tell(&Event::Finished { state: &state, evaluation: &evaluation })?;
     Ok(state)
 }
 
