@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 
 use crate::dataset::{Dataset, ImageShape, Split};
 use crate::device::{DeviceInfo, is_cpu};
 use crate::error::{Error, ErrorKind, Result};
+use crate::random::{below, shuffle};
 use crate::recipe::Augment;
 
 /// Images and labels that a model can take.
@@ -195,11 +196,6 @@ fn epoch_rng(seed: u64, epoch: usize) -> ChaCha8Rng {
     rng
 }
 
-/// A number below `n`, by Lemire's multiply-shift; its bias, below n / 2^32, is far smaller than an epoch can show.
-fn below(n: usize, rng: &mut ChaCha8Rng) -> usize {
-    ((u64::from(rng.next_u32()) * n as u64) >> 32) as usize
-}
-
 fn change(augment: Augment, rng: &mut ChaCha8Rng) -> Change {
     let mut shift = || below(2 * augment.crop + 1, rng) as i32 - augment.crop as i32;
     let (down, right) = (shift(), shift());
@@ -227,12 +223,10 @@ pub fn check_fit(dataset: &Dataset, device: &DeviceInfo) -> Result<()> {
     }
 }
 
-/// The numbers below `n`, shuffled by Fisher and Yates.
+/// The numbers below `n`, shuffled.
 fn permutation(n: usize, rng: &mut ChaCha8Rng) -> Vec<i32> {
     let mut order: Vec<i32> = (0..n as i32).collect();
-    for last in (1..n).rev() {
-        order.swap(last, below(last + 1, rng));
-    }
+    shuffle(&mut order, rng);
     order
 }
 

@@ -5,10 +5,11 @@ use image::{ImageBuffer, Rgb, RgbImage};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 
 use crate::dataset::{ImageShape, Split};
 use crate::error::Result;
+use crate::random::below;
 use crate::report::plots::{failed, use_font};
 
 /// Pixels a side of an image in the grid.
@@ -31,9 +32,9 @@ pub fn grid(split: &Split, classes: &[String], columns: u32, rows: u32, seed: u6
     let mut tiles = Vec::new();
     for row in 0..rows {
         for column in 0..columns {
-            let index = (u64::from(rng.next_u32()) * split.len() as u64) >> 32;
+            let index = below(split.len(), &mut rng);
             let (x, y) = (GAP + column * (TILE + GAP), GAP + row * (TILE + LABEL + GAP));
-            if let (Some(image), Some(&label)) = (split.image(index as usize), split.labels.get(index as usize)) {
+            if let (Some(image), Some(&label)) = (split.image(index), split.labels.get(index)) {
                 tiles.push((tile_of(image, split.shape, TILE), x, y));
                 names.push((classes.get(usize::from(label)).cloned().unwrap_or_default(), x + TILE / 2, y + TILE + 4));
             }

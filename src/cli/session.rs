@@ -93,6 +93,7 @@ impl Session {
             _ => e,
         })
     }
+
     /// The same, shown in a window. It trains on a thread of its own, since a window wants the main one.
     pub fn train_in_window(&self, dir: &RunDir, saved: Option<Saved>, stop: &Stop) -> Result<TrainState> {
         let feed = Feed::default();

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use image::DynamicImage;
 use image::imageops::FilterType;
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 
 use super::source::Loaded;
 use super::{Dataset, ImageShape, Split};
 use crate::error::{Error, ErrorKind, Result};
 use crate::picture::{Kind, open_image, to_model_input};
+use crate::random::shuffle;
 
 /// Height and width that images are resized to; the convolutional networks take multiples of 32.
 const SIDE: u32 = 32;
@@ -111,9 +112,7 @@ fn divide(files: Vec<Labelled>) -> (Vec<Labelled>, Vec<Labelled>) {
     let (mut train, mut test) = (Vec::new(), Vec::new());
     for class in files.chunk_by(|a, b| a.1 == b.1) {
         let mut class: Vec<Labelled> = class.to_vec();
-        for last in (1..class.len()).rev() {
-            class.swap(last, ((u64::from(rng.next_u32()) * (last as u64 + 1)) >> 32) as usize);
-        }
+        shuffle(&mut class, &mut rng);
         let kept = if class.len() < 2 { 0 } else { (class.len() / TEST_SHARE).max(1) };
         test.extend(class.drain(..kept));
         train.extend(class);
