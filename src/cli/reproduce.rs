@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::session::{Session, Stop};
+use super::session::{Session, Stop, is_finished};
 use super::{DataArgs, DeviceArgs};
 use crate::checkpoint;
 use crate::dataset::{self, DataSource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::recipe::{CIFAR10_EXERCISE, MNIST_EXERCISE, Recipe};
-use crate::report::artifacts::is_complete;
 use crate::report::claims::{self, Claim};
 use crate::report::console::{duration, thousands};
 use crate::report::experiment::{Experiment, Run};
@@ -156,15 +155,11 @@ pub fn run(args: ReproduceArgs) -> Result<()> {
             Err(e) if e.kind() == ErrorKind::MissingData => None,
             Err(e) => return Err(e),
         };
-        let done = saved.as_ref().map_or(0, |saved| saved.progress.history.len());
-        if done > recipe.epochs {
-            let message = format!("{} has {done} epochs already: --epochs must be at least {done}", path.display());
-            return Err(Error::usage(message));
-        }
+        let finished = is_finished(&dir, saved.as_ref(), &recipe)?;
         dir.write_recipe(&recipe)?; // its epochs may be more than before
         session.recipe = recipe;
         session.announce();
-        if done == session.recipe.epochs && is_complete(&dir) {
+        if finished {
             crate::say!("already finished");
         } else {
             session.train(&dir, saved, &stop, None).map_err(|e| match e.kind() {

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::live::{self, Feed};
 use crate::model::Model;
 use crate::recipe::{Recipe, quote};
-use crate::report::artifacts::{FinalWeights, Report};
+use crate::report::artifacts::{FinalWeights, Report, is_complete};
 use crate::report::console::{Console, thousands};
 use crate::report::csv::Csv;
 use crate::report::tensorboard::TensorBoard;
@@ -110,6 +110,19 @@ impl Session {
             run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
+}
+
+/// Whether all epochs of a run are done and all its files written.
+///
+/// # Errors
+/// Usage: it has more epochs than the recipe asks for.
+pub fn is_finished(dir: &RunDir, saved: Option<&Saved>, recipe: &Recipe) -> Result<bool> {
+    let done = saved.map_or(0, |saved| saved.progress.history.len());
+    if done > recipe.epochs {
+        let name = dir.path().display();
+        return Err(Error::usage(format!("{name} has {done} epochs already: --epochs must be at least {done}")));
+    }
+    Ok(done == recipe.epochs && is_complete(dir))
 }
 
 /// Tells the window of the run's end, whatever ends it.

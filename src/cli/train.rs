@@ -4,14 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::session::{Session, Stop};
+use super::session::{Session, Stop, is_finished};
 use super::{DataArgs, DeviceArgs};
 use crate::batches;
 use crate::checkpoint::{self, Saved};
 use crate::dataset::{self, DataSource, Loaded};
 use crate::error::{Error, ErrorKind, Result};
 use crate::recipe::{Architecture, Augment, DEFAULT_PRESET, OptimizerConfig, PRESETS, Recipe, unknown};
-use crate::report::artifacts::is_complete;
 use crate::report::console::duration;
 use crate::run_dir::RunDir;
 use crate::train::{self, TrainState};
@@ -212,15 +211,11 @@ pub fn run(args: TrainArgs) -> Result<()> {
         None => args.apply(Recipe::preset(args.preset.as_deref().unwrap_or(DEFAULT_PRESET))?)?,
     };
     let saved = resumed.as_ref().map(|dir| resume_point(dir, &recipe)).transpose()?.flatten();
-    if let (Some(dir), Some(done)) = (&resumed, saved.as_ref().map(|saved| saved.progress.history.len())) {
-        if done > recipe.epochs {
-            let name = dir.path().display();
-            return Err(Error::usage(format!("{name} has {done} epochs already: --epochs must be at least {done}")));
-        }
-        if done == recipe.epochs && is_complete(dir) {
-            crate::say!("{} is finished: {done} epochs; --epochs N trains on", dir.path().display());
-            return Ok(());
-        }
+    if let Some(dir) = &resumed
+        && is_finished(dir, saved.as_ref(), &recipe)?
+    {
+        crate::say!("{} is finished: {} epochs; --epochs N trains on", dir.path().display(), recipe.epochs);
+        return Ok(());
     }
     let recorded = resumed.as_ref().and_then(RunDir::data_dir);
     let data_dir = args.data_dir().or(recorded.as_deref());
