@@ -89,18 +89,19 @@ impl Plain {
     }
 }
 
-/// The set as one float tensor, a batch by `select`, burn's layers, loss and optimizer; the loss is never read.
+/// Batches put together on the host and uploaded, burn's layers, loss and optimizer; the loss is never read.
 fn plain(dataset: &Dataset, device: &Device, epochs: usize) -> Vec<f64> {
     let autodiff = device.clone().autodiff();
-    let upload = |split: &Split| {
-        let pixels: Vec<f32> = split.pixels.iter().map(|&p| f32::from(p) / 255.0).collect();
-        let labels: Vec<i32> = split.labels.iter().map(|&l| i32::from(l)).collect();
+    let batch = |split: &Split, indices: &[usize]| {
+        let pixels: Vec<f32> =
+            indices.iter().flat_map(|&i| split.image(i).unwrap()).map(|&p| f32::from(p) / 255.0).collect();
+        let labels: Vec<i32> = indices.iter().map(|&i| i32::from(split.labels[i])).collect();
+        let n = indices.len();
         (
-            Tensor::<2>::from_data(TensorData::new(pixels, [split.len(), split.shape.len()]), device),
-            Tensor::<1, Int>::from_data(TensorData::new(labels, [split.len()]), device),
+            Tensor::<2>::from_data(TensorData::new(pixels, [n, split.shape.len()]), device),
+            Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), device),
         )
     };
-    let ((x, y), (test_x, test_y)) = (upload(&dataset.train), upload(&dataset.test));
     let mut model = Plain {
         fc1: LinearConfig::new(784, 128).init(&autodiff),
         bn1: BatchNormConfig::new(128).init(&autodiff),
@@ -114,18 +115,17 @@ fn plain(dataset: &Dataset, device: &Device, epochs: usize) -> Vec<f64> {
     let epoch = |number: usize| {
         let start = Instant::now();
         // Any permutation costs the same: multiplication by a number prime to n.
-        let order: Vec<i32> = (0..n).map(|i| (i * 7919 % n) as i32).collect();
-        for batch in order.chunks(BATCH) {
-            let indices = Tensor::<1, Int>::from_data(TensorData::new(batch.to_vec(), [batch.len()]), device);
-            let logits = model.forward(x.clone().select(0, indices.clone()));
-            let gradients = loss.forward(logits, y.clone().select(0, indices)).backward();
+        let order: Vec<usize> = (0..n).map(|i| i * 7919 % n).collect();
+        for indices in order.chunks(BATCH) {
+            let (x, y) = batch(&dataset.train, indices);
+            let gradients = loss.forward(model.forward(x), y).backward();
             model = optimizer.step(0.1, model.clone(), GradientsParams::from_grads(gradients, &model));
         }
         let valid = model.valid();
         let mut correct = Tensor::<1, Int>::zeros([1], device);
-        for start in (0..test_x.dims()[0]).step_by(BATCH) {
-            let logits = valid.forward(test_x.clone().narrow(0, start, BATCH));
-            let hits = logits.argmax(1).flatten::<1>(0, 1).equal(test_y.clone().narrow(0, start, BATCH));
+        for indices in (0..dataset.test.len()).collect::<Vec<_>>().chunks(BATCH) {
+            let (x, y) = batch(&dataset.test, indices);
+            let hits = valid.forward(x).argmax(1).flatten::<1>(0, 1).equal(y);
             correct = correct + hits.int().sum();
         }
         let correct: i64 = correct.into_data().iter().next().expect("one value");

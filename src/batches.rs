@@ -10,6 +10,7 @@ use rand_chacha::rand_core::SeedableRng;
 use crate::dataset::{Dataset, ImageShape, Split};
 use crate::device::{DeviceInfo, is_cpu};
 use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{self, runs_shaders};
 use crate::random::{below, shuffle};
 use crate::recipe::Augment;
 
@@ -28,6 +29,7 @@ pub struct DeviceSplit {
     device_labels: Tensor<1, Int>,
     shape: ImageShape,
     device: Device,
+    shaders: bool,
 }
 
 /// The bytes of all images. On the CPU the host's memory is the device's. GPU shaders have no 8-bit type, so
@@ -41,14 +43,20 @@ enum Pixels {
 /// The order in which a split is gone through, and what is done to the image at each position.
 pub struct Order {
     indices: Vec<i32>,
-    /// The same on the device, where the images are there.
-    on_device: Option<Tensor<1, Int>>,
     /// One a position, or none at all.
     changes: Vec<Change>,
+    /// The same on the device, where the images are there.
+    on_device: Option<OnDevice>,
+}
+
+struct OnDevice {
+    indices: Tensor<1, Int>,
+    /// As [`gpu::encode`] writes them.
+    changes: Tensor<1, Int>,
 }
 
 /// What augmentation does to one image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Change {
     /// Pixels down, negative for up.
     down: i32,
@@ -75,6 +83,11 @@ impl Change {
     fn column(self, x: usize, width: usize) -> usize {
         let source = reflect(x as i32 - self.right, width);
         if self.flip { width - 1 - source } else { source }
+    }
+
+    /// For the shader.
+    fn encode(self) -> i32 {
+        gpu::encode(self.down, self.right, self.flip)
     }
 }
 
@@ -109,7 +122,23 @@ impl DeviceSplit {
                 .collect();
             Pixels::Packed(Tensor::from_data(TensorData::new(words, [split.len(), words_per_image]), &device))
         };
-        Self { pixels, labels: split.labels.clone(), device_labels, shape: split.shape, device }
+        let shaders = runs_shaders(&device);
+        Self { pixels, labels: split.labels.clone(), device_labels, shape: split.shape, device, shaders }
+    }
+
+    /// The same without shaders of our own, for comparison: batches are composed of burn's operations.
+    pub fn without_shaders(self) -> Self {
+        Self { shaders: false, ..self }
+    }
+
+    /// Whether batches are gathered, and may be measured, by shaders of our own.
+    pub fn uses_shaders(&self) -> bool {
+        self.shaders
+    }
+
+    /// Where it is, with autodiff off.
+    pub fn device(&self) -> Device {
+        self.device.clone()
     }
 
     /// The number of images.
@@ -141,22 +170,29 @@ impl DeviceSplit {
     /// epoch alone.
     pub fn shuffled(&self, seed: u64, epoch: usize, augment: Augment) -> Order {
         let mut rng = epoch_rng(seed, epoch);
-        let mut order = self.order(permutation(self.len(), &mut rng));
-        if augment.crop > 0 || augment.flip {
-            order.changes = (0..self.len()).map(|_| change(augment, &mut rng)).collect();
-        }
-        order
+        let indices = permutation(self.len(), &mut rng);
+        let changes = match augment {
+            Augment { crop: 0, flip: false } => Vec::new(),
+            augment => (0..self.len()).map(|_| change(augment, &mut rng)).collect(),
+        };
+        self.changed_order(indices, changes)
     }
 
     /// These images, in this order; every index is below [`len`](Self::len).
     pub fn order(&self, indices: Vec<i32>) -> Order {
-        let on_device = match self.pixels {
-            Pixels::Host(_) => None,
-            Pixels::Packed(_) => {
-                Some(Tensor::from_data(TensorData::new(indices.clone(), [indices.len()]), &self.device))
-            }
+        self.changed_order(indices, Vec::new())
+    }
+
+    fn changed_order(&self, indices: Vec<i32>, changes: Vec<Change>) -> Order {
+        let upload = |words: Vec<i32>| {
+            let n = words.len();
+            Tensor::from_data(TensorData::new(words, [n]), &self.device)
         };
-        Order { indices, on_device, changes: Vec::new() }
+        let on_device = matches!(self.pixels, Pixels::Packed(_)).then(|| {
+            let encode = |i: usize| changes.get(i).copied().unwrap_or_default().encode();
+            OnDevice { indices: upload(indices.clone()), changes: upload((0..indices.len()).map(encode).collect()) }
+        });
+        Order { indices, changes, on_device }
     }
 
     /// Gathers the images at positions `range` of an order. The last range of an epoch may be shorter.
@@ -165,7 +201,13 @@ impl DeviceSplit {
         let ImageShape { channels, height, width } = self.shape;
         let dims = [n, channels, height, width];
         match (&self.pixels, &order.on_device) {
-            (Pixels::Packed(words), Some(indices)) => {
+            (Pixels::Packed(words), Some(OnDevice { indices, changes })) if self.shaders => {
+                let (words, labels) = (words.clone(), self.device_labels.clone());
+                let (images, labels) =
+                    gpu::gather_batch(words, labels, indices.clone(), changes.clone(), range.start, n, self.shape);
+                Batch { images, labels }
+            }
+            (Pixels::Packed(words), Some(OnDevice { indices, .. })) => {
                 let changes = order.changes.get(range.clone()).unwrap_or_default();
                 let indices = indices.clone().slice([range]);
                 let labels = self.device_labels.clone().select(0, indices.clone());

@@ -228,6 +228,8 @@ impl Candidate {
     /// # Errors
     /// Device: the driver refuses.
     pub fn open(self) -> Result<Device> {
+        #[cfg(feature = "native")]
+        crate::tuning::configure(self.info.kind);
         match self.handle {
             Handle::Cpu => Ok(Device::flex()),
             #[cfg(feature = "cuda")]

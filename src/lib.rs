@@ -15,6 +15,8 @@ pub mod random;
 pub mod recipe;
 
 pub mod device;
+#[cfg(feature = "native")]
+pub mod tuning;
 
 pub mod dataset;
 #[cfg(feature = "native")]
@@ -23,6 +25,7 @@ pub mod fetch;
 pub mod picture;
 
 pub mod batches;
+pub mod gpu;
 pub mod loss;
 pub mod metrics;
 pub mod model;

@@ -3,11 +3,12 @@
 use std::sync::atomic::AtomicUsize;
 
 use burn::tensor::activation::softmax;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::batches::DeviceSplit;
 use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{self, VALUES_PER_IMAGE};
 use crate::model::Model;
 use crate::recipe::LossKind;
 
@@ -69,21 +70,27 @@ pub async fn evaluate(
     stop: &AtomicUsize,
 ) -> Result<Evaluation> {
     let order = split.in_order();
-    let (mut losses, mut predictions, mut confidences, mut sizes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for start in (0..split.len()).step_by(batch_size) {
-        Error::if_stopped(stop)?;
-        let range = start..(start + batch_size).min(split.len());
-        sizes.push(range.len());
-        let batch = split.batch(&order, range);
-        let logits = model.forward(batch.images);
-        predictions.push(logits.clone().argmax(1).flatten::<1>(0, 1).float());
-        confidences.push(softmax(logits.clone(), 1).max_dim(1).flatten::<1>(0, 1));
-        losses.push(loss.compute(logits, batch.labels, 0.0));
-    }
-    let values = read(Tensor::cat(losses.into_iter().chain(predictions).chain(confidences).collect(), 0)).await?;
-    let (losses, values) = values.split_at(sizes.len());
-    let (predictions, confidences) = values.split_at(split.len());
-    let predictions: Vec<u8> = predictions.iter().map(|&p| p as u8).collect();
+    let ranges = (0..split.len()).step_by(batch_size).map(|start| start..(start + batch_size).min(split.len()));
+    let Measured { loss, predictions, confidences } = if split.uses_shaders() {
+        let mut results = Tensor::zeros([split.len(), VALUES_PER_IMAGE], &split.device());
+        for range in ranges {
+            Error::if_stopped(stop)?;
+            let (start, batch) = (range.start, split.batch(&order, range));
+            results = gpu::evaluate(results, model.forward(batch.images), batch.labels, start, loss);
+        }
+        Measured::of_images(&read(results.flatten(0, 1)).await?)
+    } else {
+        let (mut sizes, mut parts) = (Vec::new(), [const { Vec::new() }; VALUES_PER_IMAGE]);
+        for range in ranges {
+            Error::if_stopped(stop)?;
+            sizes.push(range.len());
+            let batch = split.batch(&order, range);
+            for (part, values) in parts.iter_mut().zip(measure(model.forward(batch.images), batch.labels, loss)) {
+                part.push(values);
+            }
+        }
+        Measured::of_batches(&read(Tensor::cat(parts.concat(), 0)).await?, &sizes)
+    };
 
     let mut confusion = vec![vec![0; classes]; classes];
     for (&label, &prediction) in split.labels().iter().zip(&predictions) {
@@ -93,13 +100,46 @@ pub async fn evaluate(
     }
     let correct: u64 = (0..classes).map(|c| confusion[c][c]).sum();
     let accuracy = 100.0 * correct as f64 / split.len() as f64;
-    Ok(Evaluation {
-        loss: weighted_mean(losses, &sizes),
-        accuracy,
-        predictions,
-        confidences: confidences.to_vec(),
-        confusion,
-    })
+    Ok(Evaluation { loss, accuracy, predictions, confidences, confusion })
+}
+
+/// Of a batch: the most probable classes `[n]`, their probabilities `[n]`, the mean loss `[1]`. The same as
+/// [`gpu::evaluate`], composed of burn's operations.
+fn measure(logits: Tensor<2>, labels: Tensor<1, Int>, loss: LossKind) -> [Tensor<1>; VALUES_PER_IMAGE] {
+    let predictions = logits.clone().argmax(1).flatten::<1>(0, 1).float();
+    let confidences = softmax(logits.clone(), 1).max_dim(1).flatten::<1>(0, 1);
+    [predictions, confidences, loss.compute(logits, labels, 0.0)]
+}
+
+/// What came back from the device.
+struct Measured {
+    loss: f64,
+    predictions: Vec<u8>,
+    confidences: Vec<f32>,
+}
+
+impl Measured {
+    /// From a class, a probability and a loss for each image.
+    fn of_images(values: &[f32]) -> Self {
+        let column = |k: usize| values.iter().skip(k).step_by(VALUES_PER_IMAGE);
+        let images = values.len() / VALUES_PER_IMAGE;
+        Self {
+            loss: column(2).map(|&loss| f64::from(loss)).sum::<f64>() / images as f64,
+            predictions: column(0).map(|&class| class as u8).collect(),
+            confidences: column(1).copied().collect(),
+        }
+    }
+
+    /// From the classes of all images, then their probabilities, then the mean losses of batches of these sizes.
+    fn of_batches(values: &[f32], sizes: &[usize]) -> Self {
+        let (images, losses) = values.split_at(values.len() - sizes.len());
+        let (predictions, confidences) = images.split_at(images.len() / 2);
+        Self {
+            loss: weighted_mean(losses, sizes),
+            predictions: predictions.iter().map(|&class| class as u8).collect(),
+            confidences: confidences.to_vec(),
+        }
+    }
 }
 
 /// Mean over all images of batch means.

@@ -3,17 +3,25 @@
 mod common;
 
 use std::path::Path;
+use std::sync::atomic::AtomicUsize;
 
 use burn::tensor::Device;
-use common::{gpu, ok, tinderbox};
+use common::{gpus, ok, tinderbox};
 use serde_json::Value;
 use tinderbox::batches::DeviceSplit;
 use tinderbox::dataset::{ImageShape, Split};
-use tinderbox::recipe::Augment;
+use tinderbox::metrics;
+use tinderbox::model::Model;
+use tinderbox::recipe::{Augment, LossKind, Recipe};
 
 #[test]
 fn batches_are_the_same_on_every_device() {
-    let Some(device) = gpu("batches_are_the_same_on_every_device") else { return };
+    for device in gpus("batches_are_the_same_on_every_device") {
+        batches_are_the_same_on(&device);
+    }
+}
+
+fn batches_are_the_same_on(device: &Device) {
     // Sides that are no multiple of four, so that the last word of an image is partly filled.
     let shape = ImageShape { channels: 3, height: 7, width: 5 };
     let split = Split {
@@ -21,7 +29,7 @@ fn batches_are_the_same_on_every_device() {
         labels: (0..23).map(|i| i % 10).collect(),
         shape,
     };
-    let (cpu, gpu) = (DeviceSplit::new(&split, &Device::flex()), DeviceSplit::new(&split, &device));
+    let (cpu, gpu) = (DeviceSplit::new(&split, &Device::flex()), DeviceSplit::new(&split, device));
     for augment in [Augment { crop: 0, flip: false }, Augment { crop: 2, flip: true }] {
         let orders = (cpu.shuffled(5, 1, augment), gpu.shuffled(5, 1, augment));
         for range in [0..8, 8..16, 16..23] {
@@ -31,6 +39,53 @@ fn batches_are_the_same_on_every_device() {
             let labels =
                 |t: burn::tensor::Tensor<1, burn::tensor::Int>| t.into_data().iter::<i64>().collect::<Vec<_>>();
             assert_eq!(labels(a.labels), labels(b.labels));
+        }
+    }
+}
+
+/// A device split without shaders composes its batches, and the measurements of a test set, of burn's operations.
+#[test]
+fn shaders_agree_with_burns_operations() {
+    for device in gpus("shaders_agree_with_burns_operations") {
+        shaders_agree_on(&device);
+    }
+}
+
+fn shaders_agree_on(device: &Device) {
+    let shape = ImageShape { channels: 3, height: 7, width: 5 };
+    let split = Split {
+        pixels: (0..1037 * shape.len()).map(|i| (i * 89 % 256) as u8).collect(),
+        labels: (0..1037).map(|i| (i % 10) as u8).collect(),
+        shape,
+    };
+    let with = DeviceSplit::new(&split, device);
+    assert!(with.uses_shaders(), "wgpu is handed WGSL");
+    let without = DeviceSplit::new(&split, device).without_shaders();
+    let on_cpu = DeviceSplit::new(&split, &Device::flex());
+    let augment = Augment { crop: 2, flip: true };
+    let order = with.shuffled(1, 1, augment);
+    let values = |images: burn::tensor::Tensor<4>| images.into_data().try_to_vec::<f32>().unwrap();
+    for range in [0..1, 1..1030, 1030..1037] {
+        let [a, b] = [&with, &without].map(|split| values(split.batch(&order, range.clone()).images));
+        assert_eq!(a, b);
+    }
+
+    // Every loss, with batches that do not divide the set, against both.
+    for loss in [LossKind::Ce, LossKind::CeOnProbabilities, LossKind::Mse] {
+        let recipe = Recipe { seed: 3, ..Recipe::preset("linear_v0-mse").unwrap() };
+        let measure = |split: &DeviceSplit, batch| {
+            let model = Model::new(&recipe, shape, 10, &split.device());
+            let never = AtomicUsize::new(0);
+            pollster::block_on(metrics::evaluate(&model, split, loss, 10, batch, &never)).unwrap()
+        };
+        let expected = measure(&on_cpu, 1037);
+        for (split, batch) in [(&with, 1037), (&with, 100), (&without, 500)] {
+            let found = measure(split, batch);
+            assert_eq!(found.predictions, expected.predictions, "{loss}");
+            assert_eq!(found.confusion, expected.confusion, "{loss}");
+            assert!((found.loss - expected.loss).abs() < 1e-5, "{loss}: {} {}", found.loss, expected.loss);
+            let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
+            assert!(found.confidences.iter().zip(&expected.confidences).all(close), "{loss}");
         }
     }
 }
@@ -69,3 +124,4 @@ fn two_adapters_of_a_kind_are_not_mixed_up() {
         assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-4), "{device}: {found:?} {expected:?}");
     }
 }
+

@@ -17,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::device::{self, DeviceInfo, Request};
 use crate::error::{Error, ErrorKind, Result};
+use crate::tuning;
 
 /// Trains image classifiers on any GPU there is, and keeps what happened.
 ///
@@ -78,6 +79,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2));
         }
     };
+    tuning::watch(|| {
+        eprintln!("notice: kernels are compiled and tuned for this adapter; the next start will know the best of them");
+    });
     let command = cli.command.unwrap_or_else(|| Command::Train(Box::default()));
     let result = match command {
         Command::Train(args) => train::run(*args),

@@ -8,7 +8,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::checkpoint::{Checkpoints, Saved};
 use crate::dataset::Loaded;
-use crate::device::{AdapterKind, DeviceInfo};
+use crate::device::DeviceInfo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::live::{self, Feed};
 use crate::model::Model;
@@ -51,9 +51,6 @@ impl Session {
             thousands(data.test.len() as u64),
             data.classes.len()
         );
-        if self.info.kind != AdapterKind::Cpu {
-            crate::say!("the first epoch also compiles and tunes kernels for this adapter");
-        }
     }
 
     /// Trains, from a checkpoint if there is one, and leaves everything in `dir`.

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::metrics::EpochMetrics;
 use crate::recipe::Recipe;
 use crate::train::{Event, Observer};
+use crate::tuning::tuned;
 
 /// Prints a line to standard output; a closed pipe is no reason to fail.
 #[macro_export]
@@ -115,6 +116,13 @@ impl Observer for Console {
                 if let Some(metrics) = history.last() {
                     let line = epoch_line(metrics, &self.recipe);
                     self.bar.suspend(|| say!("{line}"));
+                }
+                // Measured against the second epoch, which tunes nothing.
+                if let (2, [first, second, ..]) = (history.len(), &history[..])
+                    && tuned() > 0
+                {
+                    let extra = duration((first.seconds - second.seconds).max(0.0));
+                    self.bar.suspend(|| say!("tuning {} operations took about {extra} of the first epoch", tuned()));
                 }
             }
             Event::Interrupted { .. } | Event::Finished { .. } => self.bar.finish_and_clear(),

@@ -25,12 +25,20 @@ pub fn gpu_request(test: &str) -> Option<String> {
     software.map(|index| index.to_string())
 }
 
-/// The same, opened. Kernels are tuned as little as possible.
+/// The same, opened.
 pub fn gpu(test: &str) -> Option<Device> {
     let request = Request::from(gpu_request(test)?.as_str());
     let mut candidates = list(&request);
     let index = choose(&candidates, &request).unwrap();
     Some(candidates.swap_remove(index).open().unwrap())
+}
+
+/// The same, and SwiftShader where the Vulkan loader finds it: two compilers see more faults of a shader than one.
+pub fn gpus(test: &str) -> Vec<Device> {
+    let mut candidates = list(&Request::Gpu);
+    let second = candidates.iter().position(|c| c.info.name.contains("SwiftShader"));
+    let second = second.map(|index| candidates.swap_remove(index).open().unwrap());
+    gpu(test).into_iter().chain(second).collect()
 }
 
 /// The folder with the real data sets, if `TINDERBOX_TEST_DATA` names one.
