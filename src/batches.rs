@@ -10,7 +10,7 @@ use rand_chacha::rand_core::SeedableRng;
 use crate::dataset::{Dataset, ImageShape, Split};
 use crate::device::{DeviceInfo, is_cpu};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{self, runs_shaders};
+use crate::gpu::{self, Source, runs_shaders};
 use crate::random::{below, shuffle};
 use crate::recipe::Augment;
 
@@ -159,6 +159,14 @@ impl DeviceSplit {
     /// The labels, on the host.
     pub fn labels(&self) -> &[u8] {
         &self.labels
+    }
+
+    /// The images for drawing, if they are where wgpu can draw them.
+    pub fn source(&self) -> Option<Source> {
+        match &self.pixels {
+            Pixels::Host(_) => None,
+            Pixels::Packed(words) => Source::packed(words.clone(), self.shape),
+        }
     }
 
     /// The order of the files.

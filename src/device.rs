@@ -10,6 +10,8 @@ use burn_wgpu::WgpuSetup;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::Gpu;
+use crate::recipe::Precision;
 
 /// What an adapter is, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -74,6 +76,20 @@ pub struct DeviceInfo {
 impl fmt::Display for DeviceInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}, {})", self.name, self.kind, self.api)
+    }
+}
+
+impl DeviceInfo {
+    /// Checks that the device computes in this precision.
+    ///
+    /// # Errors
+    /// Usage: it does not; says what to do.
+    pub fn check_precision(&self, precision: Precision) -> Result<()> {
+        if precision == Precision::F32 || self.f16 {
+            return Ok(());
+        }
+        let message = format!("{self} has no half precision: leave --precision out, or choose a device with f16");
+        Err(Error::usage(format!("{message} (see `tinderbox devices`)")))
     }
 }
 
@@ -228,20 +244,30 @@ impl Candidate {
     /// # Errors
     /// Device: the driver refuses.
     pub fn open(self) -> Result<Device> {
+        Ok(self.open_shared()?.0)
+    }
+
+    /// The same, with the wgpu device that burn computes on, if it does, to draw beside it.
+    ///
+    /// # Errors
+    /// Device: the driver refuses.
+    pub fn open_shared(self) -> Result<(Device, Option<Gpu>)> {
         #[cfg(feature = "native")]
         crate::tuning::configure(self.info.kind);
         match self.handle {
-            Handle::Cpu => Ok(Device::flex()),
+            Handle::Cpu => Ok((Device::flex(), None)),
             #[cfg(feature = "cuda")]
-            Handle::Cuda(index) => Ok(Device::cuda(index)),
+            Handle::Cuda(index) => Ok((Device::cuda(index), None)),
             Handle::Wgpu(handles) => {
                 let (instance, adapter) = *handles;
                 let refused =
                     |e: &dyn fmt::Display| Error::new(ErrorKind::Device, format!("{} does not start: {e}", self.info));
                 let (device, queue) = pollster::block_on(request_device(&adapter)).map_err(|e| refused(&e))?;
                 let backend = adapter.get_info().backend;
+                let gpu = Gpu { device: device.clone(), queue: queue.clone() };
                 let setup = WgpuSetup { instance, adapter, device, queue, backend };
-                Device::wgpu_options().setup(setup).init().map_err(|e| refused(&format!("{e:?}")))
+                let device = Device::wgpu_options().setup(setup).init().map_err(|e| refused(&format!("{e:?}")))?;
+                Ok((device, Some(gpu)))
             }
         }
     }

@@ -6,17 +6,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use image::RgbImage;
 use minifb::{Key, ScaleMode, Window, WindowOptions};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::dataset::{Dataset, Split};
+use crate::batches::DeviceSplit;
 use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Gpu, Layout, Source, Tile, TileGrid, draw_on_cpu};
 use crate::metrics::EpochMetrics;
 use crate::report::plots::{Series, draw_lines, failed, use_font};
-use crate::samples::tile_of;
 use crate::train::{Event, Observer};
 
 const WIDTH: u32 = 1000;
@@ -24,7 +24,8 @@ const HEIGHT: u32 = 640;
 /// Height of the charts; the images are below.
 const CHARTS: u32 = 380;
 /// Pixels a side of an image, and images in a row.
-const TILE: u32 = 72;
+const TILE: u32 = 70;
+const GAP: u32 = 12;
 const TILES: u32 = 12;
 /// Drawing more often would take time from training on a CPU.
 const REDRAW: Duration = Duration::from_millis(250);
@@ -51,6 +52,23 @@ struct State {
     /// The run failed or was interrupted: there is nothing more to show.
     closing: bool,
     changed: bool,
+    /// Where the images are on a GPU, they are drawn there.
+    gpu: Option<Gpu>,
+    pictures: Option<Arc<Pictures>>,
+}
+
+/// The images of both splits in the GPU's memory, and what draws them.
+struct Pictures {
+    grid: TileGrid,
+    train: Source,
+    test: Source,
+}
+
+impl Pictures {
+    fn new(gpu: &Gpu, [train, test]: [&DeviceSplit; 2]) -> Option<Self> {
+        let (train, test) = (train.source()?, test.source()?);
+        Some(Self { grid: TileGrid::new(gpu, wgpu::TextureFormat::Rgba8Unorm), train, test })
+    }
 }
 
 /// Tells the window; one clone goes to the run, one to [`show`].
@@ -58,6 +76,11 @@ struct State {
 pub struct Feed(Arc<Mutex<State>>);
 
 impl Feed {
+    /// For a run on this GPU, or on none.
+    pub fn new(gpu: Option<Gpu>) -> Self {
+        Self(Arc::new(Mutex::new(State { gpu, ..State::default() })))
+    }
+
     fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         // A drawing thread that panicked leaves the numbers as they were: they are still good.
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
@@ -73,7 +96,8 @@ impl Observer for Feed {
     fn notify(&mut self, event: &Event<'_>) -> Result<()> {
         self.with(|state| {
             match event {
-                Event::Started { recipe, state: run, steps } => {
+                Event::Started { recipe, state: run, steps, splits } => {
+                    state.pictures = state.gpu.as_ref().and_then(|gpu| Pictures::new(gpu, *splits)).map(Arc::new);
                     state.headline = format!("{} on {}", recipe.short_name(), recipe.dataset);
                     state.steps = *steps;
                     state.history.clone_from(&run.progress.history);
@@ -158,10 +182,13 @@ fn draw(state: &State, dataset: &Dataset) -> Result<Vec<u32>> {
         text(&images, &format!("{}: {status}", state.headline), 12, 4, &BLACK, 15)?;
         let batch: Vec<usize> = state.batch.iter().map(|&i| i as usize).collect();
         text(&images, "training on", 12, 30, &GREY_INK, 13)?;
-        row(&images, 48, &dataset.train, &batch, |label, _| (name_of(dataset, label), GREY_INK))?;
+        let on_gpu = |of: fn(&Pictures) -> &Source| state.pictures.as_ref().map(|p| (&p.grid, of(p)));
+        let train = (&dataset.train, on_gpu(|p| &p.train));
+        row(&images, 48, train, &batch, |label, _| (name_of(dataset, label), GREY_INK))?;
         text(&images, "test images and what the network says", 12, 146, &GREY_INK, 13)?;
         let shown: Vec<usize> = spread(dataset.test.len(), TILES as usize);
-        row(&images, 164, &dataset.test, &shown, |label, i| match state.predictions.get(i) {
+        let test = (&dataset.test, on_gpu(|p| &p.test));
+        row(&images, 164, test, &shown, |label, i| match state.predictions.get(i) {
             None => (name_of(dataset, label), GREY_INK),
             Some(&said) => (name_of(dataset, said), if said == label { GREEN_INK } else { RED_INK }),
         })?;
@@ -170,26 +197,38 @@ fn draw(state: &State, dataset: &Dataset) -> Result<Vec<u32>> {
     Ok(pixels.chunks_exact(3).map(|p| u32::from(p[0]) << 16 | u32::from(p[1]) << 8 | u32::from(p[2])).collect())
 }
 
-/// One row of images, each in a frame and above a word of one colour.
+/// One row of images, each in a frame and above a word of one colour. Drawn on the GPU if the split is there.
 fn row(
     area: &DrawingArea<BitMapBackend<'_>, Shift>,
     top: u32,
-    split: &Split,
+    (split, on_gpu): (&Split, Option<(&TileGrid, &Source)>),
     indices: &[usize],
     caption: impl Fn(u8, usize) -> (String, RGBColor),
 ) -> Result<()> {
-    for (column, &index) in indices.iter().enumerate() {
-        let (Some(image), Some(&label)) = (split.image(index), split.labels.get(index)) else { continue };
-        let (x, y) = ((12 + column as u32 * (TILE + 10)) as i32, top as i32);
-        let (word, colour) = caption(label, index);
-        let side = TILE as i32;
-        let frame = [(x - 3, y - 3), (x + side + 2, y + side + 2)];
-        area.draw(&Rectangle::new(frame, colour.filled())).map_err(failed)?;
-        let tile: RgbImage = tile_of(image, split.shape, TILE);
-        let element = BitMapElement::with_owned_buffer((x, y), (TILE, TILE), tile.into_raw());
-        area.draw(&element.ok_or_else(|| failed("a tile has another size"))?).map_err(failed)?;
+    let labelled = indices.iter().filter_map(|&index| Some((index, caption(*split.labels.get(index)?, index))));
+    let labelled: Vec<(usize, (String, RGBColor))> = labelled.collect();
+    let tiles: Vec<Tile> = labelled
+        .iter()
+        .map(|&(index, (_, c))| Tile {
+            image: index as u32,
+            frame: u32::from(c.0) << 16 | u32::from(c.1) << 8 | u32::from(c.2),
+        })
+        .collect();
+    let layout = Layout { columns: TILES, tile: TILE, gap: GAP, background: 0xff_ffff };
+    let [width, height] = layout.size(tiles.len());
+    let pixels = match on_gpu {
+        Some((grid, source)) => grid.picture(source, &layout, &tiles),
+        None => Some(draw_on_cpu(split, &layout, &tiles)),
+    };
+    let pixels = pixels.ok_or_else(|| failed("the device drew no images"))?;
+    let bytes = pixels.iter().flat_map(|p| [(p >> 16) as u8, (p >> 8) as u8, *p as u8]).collect();
+    let left = 12 - GAP as i32 / 2;
+    let picture = BitMapElement::with_owned_buffer((left, top as i32 - GAP as i32 / 2), (width, height), bytes);
+    area.draw(&picture.ok_or_else(|| failed("the images have another size"))?).map_err(failed)?;
+    for (column, (_, (word, colour))) in labelled.into_iter().enumerate() {
+        let x = 12 + (column as u32 * (TILE + GAP) + TILE / 2) as i32;
         let style = ("sans-serif", 13).into_font().color(&colour).pos(Pos::new(HPos::Center, VPos::Top));
-        area.draw(&Text::new(word, (x + side / 2, y + side + 5), style)).map_err(failed)?;
+        area.draw(&Text::new(word, (x, (top + TILE) as i32 + 5), style)).map_err(failed)?;
     }
     Ok(())
 }

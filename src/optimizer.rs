@@ -21,6 +21,8 @@ use crate::recipe::OptimizerConfig;
 #[derive(Clone)]
 pub struct Optimizer {
     rule: Arc<dyn DynOptimizer>,
+    /// By which gradients are too large.
+    gradient_scale: f64,
     state: BTreeMap<String, DynState>,
 }
 
@@ -40,7 +42,12 @@ impl Optimizer {
                 Arc::new(AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(weight_decay as f32).build())
             }
         };
-        Self { rule, state: BTreeMap::new() }
+        Self { rule, gradient_scale: 1.0, state: BTreeMap::new() }
+    }
+
+    /// Divides every gradient by this first: the loss was scaled up by as much.
+    pub fn with_gradient_scale(self, scale: f64) -> Self {
+        Self { gradient_scale: scale, ..self }
     }
 
     /// One step at `learning_rate`. Parameters without a gradient stay as they are.
@@ -125,6 +132,8 @@ impl ModuleMapper for Step<'_> {
         let Some(gradient) = tensor.grad_remove(&mut self.gradients) else {
             return Param::from_mapped_value(id, tensor, mapper);
         };
+        let scale = self.optimizer.gradient_scale;
+        let gradient = if scale == 1.0 { gradient } else { gradient / scale };
         let path = self.path.join(".");
         let state = self.optimizer.state.remove(&path);
         let (weights, gradient) = (tensor.inner().into_bridge(), gradient.into_bridge());

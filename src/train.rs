@@ -67,6 +67,8 @@ pub enum Event<'a> {
         state: &'a TrainState,
         /// Steps in an epoch.
         steps: usize,
+        /// The train and the test split, where the model runs.
+        splits: [&'a DeviceSplit; 2],
     },
     /// A step was handed to the device, which may still be at an earlier one.
     Step {
@@ -152,7 +154,8 @@ impl Observers<'_> {
 pub fn start(recipe: &Recipe, dataset: &Dataset, device: &Device) -> TrainState {
     let device = device.clone().autodiff();
     let model = Model::new(recipe, dataset.shape(), dataset.classes.len(), &device);
-    TrainState { model, optimizer: Optimizer::new(recipe.optimizer), progress: Progress::default() }
+    let optimizer = Optimizer::new(recipe.optimizer).with_gradient_scale(recipe.precision.loss_scale());
+    TrainState { model, optimizer, progress: Progress::default() }
 }
 
 /// Checks what only the data can tell.
@@ -206,7 +209,8 @@ pub async fn train(
         .map(|start| start..(start + recipe.batch_size).min(train_set.len()))
         .collect();
     let sizes: Vec<usize> = ranges.iter().map(ExactSizeIterator::len).collect();
-    observers.tell(&Event::Started { recipe, state: &state, steps: ranges.len() })?;
+    let splits = [&train_set, &test_set];
+    observers.tell(&Event::Started { recipe, state: &state, steps: ranges.len(), splits })?;
 
     let mut evaluation = None;
     while state.progress.history.len() < recipe.epochs && !out_of_patience(recipe, &state.progress) {
@@ -225,8 +229,8 @@ pub async fn train(
             let batch = train_set.batch(&order, range.clone());
             let logits = state.model.forward(batch.images);
             let loss = recipe.loss.compute(logits, batch.labels, recipe.label_smoothing);
-            let gradients = loss.backward();
-            unread.push(loss.inner());
+            unread.push(loss.clone().inner());
+            let gradients = scaled(loss, recipe.precision.loss_scale()).backward();
             state.model = state.optimizer.step(rate(global_step), state.model, gradients);
             observers.tell(&Event::Step { epoch: epoch + 1, step: step + 1, batch: order.indices(range.clone()) })?;
 
@@ -294,6 +298,10 @@ pub async fn train(
 /// The batch size for measuring: the recipe's, so that no other shape is compiled and tuned, unless it is tiny.
 pub fn evaluation_batch(recipe: &Recipe) -> usize {
     recipe.batch_size.clamp(100, 1000)
+}
+
+fn scaled(loss: Tensor<1>, scale: f64) -> Tensor<1> {
+    if scale == 1.0 { loss } else { loss * scale }
 }
 
 fn out_of_patience(recipe: &Recipe, progress: &Progress) -> bool {

@@ -5,14 +5,16 @@ mod common;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor, TensorData};
 use common::{gpus, ok, tinderbox};
 use serde_json::Value;
 use tinderbox::batches::DeviceSplit;
 use tinderbox::dataset::{ImageShape, Split};
+use tinderbox::device::{AdapterKind, Request, list};
+use tinderbox::gpu::{Layout, Source, Tile, TileGrid, draw_on_cpu};
 use tinderbox::metrics;
 use tinderbox::model::Model;
-use tinderbox::recipe::{Augment, LossKind, Recipe};
+use tinderbox::recipe::{Augment, LossKind, Precision, Recipe};
 
 #[test]
 fn batches_are_the_same_on_every_device() {
@@ -86,6 +88,66 @@ fn shaders_agree_on(device: &Device) {
             assert!((found.loss - expected.loss).abs() < 1e-5, "{loss}: {} {}", found.loss, expected.loss);
             let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
             assert!(found.confidences.iter().zip(&expected.confidences).all(close), "{loss}");
+        }
+    }
+}
+
+/// Bytes, values and weights, grey and coloured, drawn from the device's memory as from the host's.
+#[test]
+fn grids_are_drawn_alike_on_every_device() {
+    let mut candidates = list(&Request::Gpu);
+    candidates.retain(|c| c.info.kind != AdapterKind::Cpu);
+    for candidate in candidates {
+        let (device, gpu) = candidate.open_shared().unwrap();
+        let grid = TileGrid::new(&gpu.unwrap(), wgpu::TextureFormat::Rgba8Unorm);
+        let layout = Layout { columns: 3, tile: 40, gap: 12, background: 0x112233 };
+        let tiles: Vec<Tile> = [4, 0, 6, 1].into_iter().map(|image| Tile { image, frame: 0xff0080 + image }).collect();
+        for (channels, side) in [(1, 28), (3, 9), (1, 5)] {
+            let shape = ImageShape { channels, height: side, width: side };
+            let pixels: Vec<u8> = (0..7 * shape.len()).map(|i| (i * 89 % 256) as u8).collect();
+            let split = Split { pixels: pixels.clone(), labels: vec![0; 7], shape };
+            let expected = draw_on_cpu(&split, &layout, &tiles);
+            let source = DeviceSplit::new(&split, &device).source().unwrap();
+            assert_eq!(grid.picture(&source, &layout, &tiles).unwrap(), expected, "bytes {shape:?}");
+
+            let values: Vec<f32> = pixels.iter().map(|&p| f32::from(p) - 100.0).collect();
+            let values = Tensor::<2>::from_data(TensorData::new(values, [7, shape.len()]), &device);
+            for source in [
+                Source::values(values.clone(), shape, [-100.0, 155.0]).unwrap(),
+                Source::weights(values.transpose(), shape, [-100.0, 155.0]).unwrap(),
+            ] {
+                assert_eq!(grid.picture(&source, &layout, &tiles).unwrap(), expected, "values {shape:?}");
+            }
+        }
+    }
+}
+
+/// Products in half precision stay near those in single, forward and backward.
+#[test]
+fn half_precision_stays_near_single() {
+    for device in gpus("half_precision_stays_near_single") {
+        if !device.supports_dtype(burn::tensor::DType::F16) {
+            println!("skipped half_precision_stays_near_single on a device without f16");
+            continue;
+        }
+        let device = device.autodiff();
+        let shape = ImageShape { channels: 1, height: 28, width: 28 };
+        let pixels: Vec<f32> = (0..20 * shape.len()).map(|i| (i * 89 % 256) as f32 / 255.0).collect();
+        let images = Tensor::<4>::from_data(TensorData::new(pixels, [20, 1, 28, 28]), &device);
+        let labels = Tensor::from_data(TensorData::new((0..20).map(|i| i % 10).collect(), [20]), &device);
+        let run = |precision: Precision| {
+            let recipe = Recipe { precision, ..Recipe::preset("linear_v1-bn-ce").unwrap() };
+            let Model::LinearV1(model) = Model::new(&recipe, shape, 10, &device) else { unreachable!() };
+            let logits = model.forward(images.clone().flatten(1, 3));
+            let loss = recipe.loss.compute(logits.clone(), labels.clone(), 0.0) * precision.loss_scale();
+            let gradient = model.first_weights().grad(&loss.backward()).unwrap() / precision.loss_scale();
+            [logits.inner(), gradient].map(|t| t.into_data().try_to_vec::<f32>().unwrap())
+        };
+        for (half, single) in run(Precision::F16).into_iter().zip(run(Precision::F32)) {
+            let norm = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
+            let difference: Vec<f32> = half.iter().zip(&single).map(|(a, b)| a - b).collect();
+            let relative = norm(&difference) / norm(&single);
+            assert!(relative > 0.0 && relative < 0.02, "{relative}");
         }
     }
 }

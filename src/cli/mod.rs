@@ -17,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::device::{self, DeviceInfo, Request};
 use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::Gpu;
 use crate::tuning;
 
 /// Trains image classifiers on any GPU there is, and keeps what happened.
@@ -53,11 +54,18 @@ struct DeviceArgs {
 impl DeviceArgs {
     /// Finds and starts the device.
     fn open(&self) -> Result<(Device, DeviceInfo)> {
+        let (device, info, _) = self.open_shared()?;
+        Ok((device, info))
+    }
+
+    /// The same, with the wgpu device that burn computes on, if it does, to draw beside it.
+    fn open_shared(&self) -> Result<(Device, DeviceInfo, Option<Gpu>)> {
         let request = self.device.as_deref().map(Request::from).unwrap_or_default();
         let mut candidates = device::list(&request);
         let chosen = candidates.swap_remove(device::choose(&candidates, &request)?);
         let info = chosen.info.clone();
-        Ok((chosen.open()?, info))
+        let (device, gpu) = chosen.open_shared()?;
+        Ok((device, info, gpu))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::checkpoint::{Checkpoints, Saved};
 use crate::dataset::Loaded;
 use crate::device::DeviceInfo;
 use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::Gpu;
 use crate::live::{self, Feed};
 use crate::model::Model;
 use crate::recipe::{Recipe, quote};
@@ -92,8 +93,14 @@ impl Session {
     }
 
     /// The same, shown in a window. It trains on a thread of its own, since a window wants the main one.
-    pub fn train_in_window(&self, dir: &RunDir, saved: Option<Saved>, stop: &Stop) -> Result<TrainState> {
-        let feed = Feed::default();
+    pub fn train_in_window(
+        &self,
+        dir: &RunDir,
+        saved: Option<Saved>,
+        stop: &Stop,
+        gpu: Option<Gpu>,
+    ) -> Result<TrainState> {
+        let feed = Feed::new(gpu);
         std::thread::scope(|scope| {
             let run = scope.spawn(|| {
                 let mut end = End { feed: &feed, well: false }; // told even if the run panics

@@ -67,6 +67,9 @@ pub struct TrainArgs {
     /// Random crops and flips of the train images [default: the preset's]
     #[arg(long, value_name = "on|off", value_parser = parse_switch)]
     augment: Option<bool>,
+    /// f32, or f16: products in half precision, on adapters that have it [default: f32]
+    #[arg(long)]
+    precision: Option<String>,
     /// Passes over the train set [default: the preset's]
     #[arg(long)]
     epochs: Option<usize>,
@@ -155,6 +158,9 @@ impl TrainArgs {
         if let Some(schedule) = &self.schedule {
             recipe.schedule = schedule.parse()?;
         }
+        if let Some(precision) = &self.precision {
+            recipe.precision = precision.parse()?;
+        }
         self.apply_optimizer(&mut recipe)?;
         set(&mut recipe.batch_norm, &self.batch_norm);
         set(&mut recipe.width, &self.width);
@@ -224,7 +230,8 @@ pub fn run(args: TrainArgs) -> Result<()> {
     if let Some(dir) = &resumed {
         dir.check_same_data(&loaded.dataset.info(&loaded.origin))?;
     }
-    let (device, info) = args.device.clone().unwrap_or(DeviceArgs { device: None }).open()?;
+    let (device, info, gpu) = args.device.clone().unwrap_or(DeviceArgs { device: None }).open_shared()?;
+    info.check_precision(recipe.precision)?;
     batches::check_fit(&loaded.dataset, &info)?;
     let dir = match resumed {
         Some(dir) => {
@@ -250,7 +257,7 @@ pub fn run(args: TrainArgs) -> Result<()> {
     session.announce();
     let stop = Stop::install()?;
     let state = if args.window {
-        session.train_in_window(&dir, saved, &stop)?
+        session.train_in_window(&dir, saved, &stop, gpu)?
     } else {
         session.train(&dir, saved, &stop, None)?
     };

@@ -28,9 +28,11 @@ macro_rules! wgsl {
 
 mod evaluate;
 mod gather;
+mod tile_grid;
 
 pub use evaluate::{VALUES_PER_IMAGE, evaluate};
 pub use gather::{encode, gather_batch};
+pub use tile_grid::{Gpu, Layout, Source, Tile, TileGrid, draw_on_cpu};
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, DispatchDevice, backend_extension};

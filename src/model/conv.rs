@@ -9,7 +9,7 @@ use burn::tensor::{Device, Distribution, Tensor};
 
 use super::{BatchNorm, Init, Summary, cpu};
 use crate::device::is_cpu;
-use crate::recipe::Pool;
+use crate::recipe::{Pool, Precision};
 
 /// On the CPU backend, which multiplies matrices image by image, images of up to this many pixels are convolved as one
 /// matrix product over the whole batch. Forward and backward of 512 -> 512 channels at batch 128 on two AVX-512 cores:
@@ -21,12 +21,15 @@ const SMALL_PLANE: usize = 16;
 pub struct ConvBlock {
     conv: Conv2d,
     norm: Option<BatchNorm>,
+    #[module(skip)]
+    precision: Precision,
 }
 
 impl ConvBlock {
     /// `inputs` -> `outputs` channels.
     pub fn new(inputs: usize, outputs: usize, batch_norm: bool, init: &mut Init) -> Self {
-        Self { conv: init.conv3x3(inputs, outputs, !batch_norm), norm: batch_norm.then(|| init.batch_norm(outputs)) }
+        let conv = init.conv3x3(inputs, outputs, !batch_norm);
+        Self { conv, norm: batch_norm.then(|| init.batch_norm(outputs)), precision: init.precision() }
     }
 
     /// `[n, inputs, h, w]` -> `[n, outputs, h, w]`.
@@ -42,7 +45,7 @@ impl ConvBlock {
         let [_, _, h, w] = x.dims();
         match &self.conv.bias {
             None if h * w <= SMALL_PLANE && is_cpu(&x.device()) => convolve_batch(x, self.conv.weight.val()),
-            _ => self.conv.forward(x),
+            _ => self.precision.conv3x3(&self.conv, x),
         }
     }
 

@@ -8,18 +8,31 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::BatchNorm;
+use crate::recipe::Precision;
 
 /// Makes layers one after the other; the same seed and the same order give the same weights.
 pub struct Init {
     rng: ChaCha8Rng,
     next_id: u64,
     device: Device,
+    precision: Precision,
 }
 
 impl Init {
     /// Layers made by this are on `device`.
     pub fn new(seed: u64, device: &Device) -> Self {
-        Self { rng: ChaCha8Rng::seed_from_u64(seed), next_id: 0, device: device.clone() }
+        let rng = ChaCha8Rng::seed_from_u64(seed);
+        Self { rng, next_id: 0, device: device.clone(), precision: Precision::F32 }
+    }
+
+    /// Layers multiply in this precision, where the device can.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision: precision.on(&self.device), ..self }
+    }
+
+    /// In which layers multiply.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// As `torch.nn.Linear`: weight and bias uniform in +-1/sqrt(d_input).

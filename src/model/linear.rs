@@ -6,22 +6,25 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
 use super::{BatchNorm, Init, Summary};
+use crate::recipe::Precision;
 
 /// Softmax regression: one layer, input -> classes.
 #[derive(Module, Debug)]
 pub struct LinearV0 {
     fc1: Linear,
+    #[module(skip)]
+    precision: Precision,
 }
 
 impl LinearV0 {
     /// For `features` inputs and `classes` outputs.
     pub fn new(features: usize, classes: usize, init: &mut Init) -> Self {
-        Self { fc1: init.linear(features, classes) }
+        Self { fc1: init.linear(features, classes), precision: init.precision() }
     }
 
     /// `[n, features]` -> logits `[n, classes]`.
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        self.fc1.forward(input)
+        self.precision.linear(&self.fc1, input)
     }
 
     pub(super) fn summarize(&self, summary: &mut Summary) {
@@ -38,6 +41,8 @@ pub struct LinearV1 {
     fc2: Linear,
     bn2: Option<BatchNorm>,
     fc3: Linear,
+    #[module(skip)]
+    precision: Precision,
 }
 
 impl LinearV1 {
@@ -49,7 +54,13 @@ impl LinearV1 {
             fc2: init.linear(128, 64),
             bn2: batch_norm.then(|| init.batch_norm(64)),
             fc3: init.linear(64, classes),
+            precision: init.precision(),
         }
+    }
+
+    /// Of the first layer, `[features, 128]`.
+    pub fn first_weights(&self) -> Tensor<2> {
+        self.fc1.weight.val()
     }
 
     /// `[n, features]` -> logits `[n, classes]`.
@@ -58,9 +69,9 @@ impl LinearV1 {
             Some(norm) => norm.forward(x),
             None => x,
         };
-        let x = relu(normalize(&self.bn1, self.fc1.forward(input)));
-        let x = relu(normalize(&self.bn2, self.fc2.forward(x)));
-        self.fc3.forward(x)
+        let x = relu(normalize(&self.bn1, self.precision.linear(&self.fc1, input)));
+        let x = relu(normalize(&self.bn2, self.precision.linear(&self.fc2, x)));
+        self.precision.linear(&self.fc3, x)
     }
 
     pub(super) fn summarize(&self, summary: &mut Summary) {

@@ -5,6 +5,7 @@ mod cpu;
 mod init;
 mod linear;
 mod norm;
+mod precision;
 mod resnet;
 mod summary;
 mod vgg;
@@ -42,7 +43,7 @@ impl Model {
     /// The network of a recipe, freshly initialised from the recipe's seed: the same weights on every device.
     /// With an autodiff device the model trains (batch norm uses the batch, dropout drops), else it infers.
     pub fn new(recipe: &Recipe, shape: ImageShape, classes: usize, device: &Device) -> Self {
-        let mut init = Init::new(recipe.seed, device);
+        let mut init = Init::new(recipe.seed, device).with_precision(recipe.precision);
         match recipe.model {
             Architecture::LinearV0 => Self::LinearV0(LinearV0::new(shape.len(), classes, &mut init)),
             Architecture::LinearV1 => Self::LinearV1(LinearV1::new(shape.len(), classes, recipe.batch_norm, &mut init)),

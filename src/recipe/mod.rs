@@ -55,6 +55,17 @@ pub enum LossKind {
     CeOnProbabilities,
 }
 
+/// In which numbers a network multiplies, see [`Precision::on`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    F32,
+    /// Products in half precision; weights, sums over them, normalization and loss in single.
+    F16,
+}
+
 /// How 2x2 values become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -145,6 +156,9 @@ pub struct Recipe {
     pub schedule: Schedule,
     /// What is done to train images.
     pub augment: Augment,
+    /// In which numbers the network multiplies.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 impl Recipe {
@@ -211,7 +225,8 @@ impl Recipe {
             (true, false) => "-no-bn",
             _ => "",
         };
-        format!("{}{norm}-{}", self.model, self.loss)
+        let half = if self.precision == Precision::F16 { "-f16" } else { "" };
+        format!("{}{norm}-{}{half}", self.model, self.loss)
     }
 
     /// The command that repeats this recipe.
@@ -240,6 +255,7 @@ impl Recipe {
         words.push(format!("--lr {} --schedule {} --epochs {}", self.learning_rate, self.schedule, self.epochs));
         words.push(format!("--batch {} --fraction {} --seed {}", self.batch_size, self.fraction, self.seed));
         words.push(format!("--augment {}", on(self.augment.flip || self.augment.crop > 0)));
+        words.extend((self.precision != Precision::F32).then(|| format!("--precision {}", self.precision)));
         words.extend(self.patience.map(|patience| format!("--patience {patience}")));
         words.extend(self.target_accuracy.map(|target| format!("--target-accuracy {target}")));
         words.join(" ")
@@ -277,6 +293,7 @@ named!(
     LossKind, "loss",
     LossKind::Mse => "mse", LossKind::Ce => "ce", LossKind::CeOnProbabilities => "ce-on-probabilities",
 );
+named!(Precision, "precision", Precision::F32 => "f32", Precision::F16 => "f16");
 named!(Pool, "pooling", Pool::Max => "max", Pool::Avg => "avg");
 
 #[cfg(test)]

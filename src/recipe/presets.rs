@@ -1,6 +1,6 @@
 //! Named recipes: the runs of the reference exercises, and a fast one.
 
-use super::{Architecture, Augment, LossKind, OptimizerConfig, Pool, Recipe, Schedule, unknown};
+use super::{Architecture, Augment, LossKind, OptimizerConfig, Pool, Precision, Recipe, Schedule, unknown};
 use crate::error::Result;
 
 /// A named recipe.
@@ -91,6 +91,7 @@ fn mnist(model: Architecture, batch_norm: bool, loss: LossKind) -> Recipe {
         optimizer: OptimizerConfig::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 },
         schedule: Schedule::Constant,
         augment: Augment { crop: 0, flip: false },
+        precision: Precision::F32,
     }
 }
 

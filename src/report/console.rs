@@ -90,7 +90,7 @@ pub fn duration(seconds: f64) -> String {
 impl Observer for Console {
     fn notify(&mut self, event: &Event<'_>) -> Result<()> {
         match event {
-            Event::Started { recipe, state, steps } => {
+            Event::Started { recipe, state, steps, .. } => {
                 self.steps = *steps;
                 let done = state.progress.history.len() * steps + state.progress.losses.len();
                 self.bar.set_length((recipe.epochs * steps) as u64);

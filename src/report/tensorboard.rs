@@ -171,7 +171,7 @@ fn frame(data: &[u8]) -> Vec<u8> {
 impl Observer for TensorBoard<'_> {
     fn notify(&mut self, event: &Event<'_>) -> Result<()> {
         match event {
-            Event::Started { recipe, state, steps } => {
+            Event::Started { recipe, state, steps, .. } => {
                 let file = File::create(&self.path).map_err(|e| Error::io("create", &self.path, &e))?;
                 self.file = Some(BufWriter::new(file));
                 let file_version = Some("brain.Event:2".into());
