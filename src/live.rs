@@ -207,6 +207,9 @@ fn row(
 ) -> Result<()> {
     let labelled = indices.iter().filter_map(|&index| Some((index, caption(*split.labels.get(index)?, index))));
     let labelled: Vec<(usize, (String, RGBColor))> = labelled.collect();
+    if labelled.is_empty() {
+        return Ok(());
+    }
     let tiles: Vec<Tile> = labelled
         .iter()
         .map(|&(index, (_, c))| Tile {

@@ -109,6 +109,9 @@ fn grids_are_drawn_alike_on_every_device() {
             let expected = draw_on_cpu(&split, &layout, &tiles);
             let source = DeviceSplit::new(&split, &device).source().unwrap();
             assert_eq!(grid.picture(&source, &layout, &tiles).unwrap(), expected, "bytes {shape:?}");
+            assert!(grid.picture(&source, &layout, &[]).unwrap().is_empty());
+            let huge = Layout { columns: 10_000, ..layout };
+            assert!(grid.picture(&source, &huge, &tiles).is_none(), "no adapter has textures this wide");
 
             let values: Vec<f32> = pixels.iter().map(|&p| f32::from(p) - 100.0).collect();
             let values = Tensor::<2>::from_data(TensorData::new(values, [7, shape.len()]), &device);

@@ -36,4 +36,17 @@ done
 close
 wait "$program" || { cat log; exit 1; }
 grep -q 'epoch 60/60' log && grep -q 'finished 60 epochs' log
-echo "2 passed, 0 failed"
+
+# The same on a GPU, which draws its own images; the frames are there whoever draws.
+if "$tinderbox" devices | grep -q llvmpipe; then
+  timeout 300 "$tinderbox" train --dataset mnist-sample --device llvmpipe --name gpu --epochs 20 --window >log 2>&1 & program=$!
+  for _ in $(seq 2000); do [ "$(grep -c '^epoch' log 2>/dev/null || true)" -ge 3 ] && break; sleep 0.1; done
+  sleep 0.5; import -window root "$shots/live-gpu.png"
+  pixels="$(count "$shots/live-gpu.png" '#008c50')"
+  echo "drawn on the GPU: $pixels pixels of green frames"
+  [ "$pixels" -gt 300 ]
+  close
+  wait "$program" || { cat log; exit 1; }
+  ! grep -q 'panicked' log
+fi
+echo "3 passed, 0 failed"

@@ -220,11 +220,17 @@ impl TileGrid {
     }
 
     /// The same as pixels on the host, 0xRRGGBB, row by row; waits for the device. The grid's format must be
-    /// `Rgba8Unorm`. `None` if the device fails.
+    /// `Rgba8Unorm`. `None` if the device fails, or allows no texture of this size.
     #[cfg(feature = "native")]
     pub fn picture(&self, source: &Source, layout: &Layout, tiles: &[Tile]) -> Option<Vec<u32>> {
         let Gpu { device, queue } = &self.gpu;
         let [width, height] = layout.size(tiles.len());
+        if tiles.is_empty() {
+            return Some(Vec::new());
+        }
+        if width.max(height) > device.limits().max_texture_dimension_2d {
+            return None;
+        }
         let size = wgpu::Extent3d { width, height, depth_or_array_layers: 1 };
         let texture = device.create_texture(&wgpu::TextureDescriptor {
             label: Some("tile grid"),
