@@ -100,6 +100,7 @@ pub struct Candidate {
     handle: Handle,
 }
 
+#[cfg_attr(target_family = "wasm", allow(dead_code))] // a page lists no adapters: the browser chooses
 enum Handle {
     Cpu,
     #[cfg(feature = "cuda")]
@@ -314,7 +315,8 @@ async fn request_plain_device(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, 
     adapter.request_device(&descriptor).await.map_err(|e| e.to_string())
 }
 
-fn describe(adapter: &wgpu::Adapter) -> DeviceInfo {
+/// What an adapter is.
+pub fn describe(adapter: &wgpu::Adapter) -> DeviceInfo {
     let (info, features, limits) = (adapter.get_info(), adapter.features(), adapter.limits());
     let driver = format!("{} {}", info.driver, info.driver_info);
     let software = ["llvmpipe", "swiftshader", "softpipe", "lavapipe", "basic render"];
@@ -371,7 +373,7 @@ pub fn cpu_info() -> DeviceInfo {
 }
 
 /// The processor's name where a file tells it (Linux), so that runs of several machines can be told apart.
-fn cpu_model() -> String {
+pub fn cpu_model() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     name.map_or("CPU".into(), |(_, name)| name.trim().to_string())

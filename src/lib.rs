@@ -15,13 +15,12 @@ pub mod random;
 pub mod recipe;
 
 pub mod device;
-#[cfg(feature = "native")]
 pub mod tuning;
 
 pub mod dataset;
 #[cfg(feature = "native")]
 pub mod fetch;
-#[cfg(feature = "native")]
+#[cfg(feature = "picture")]
 pub mod picture;
 
 pub mod batches;
@@ -33,6 +32,8 @@ pub mod optimizer;
 pub mod weights;
 
 pub mod train;
+
+pub mod bench;
 
 #[cfg(feature = "native")]
 pub mod checkpoint;
@@ -47,6 +48,10 @@ pub mod infer;
 pub mod live;
 #[cfg(feature = "native")]
 pub mod samples;
+#[cfg(feature = "native")]
+pub mod serve;
+#[cfg(feature = "native")]
+pub mod site;
 #[cfg(feature = "native")]
 pub mod window;
 

@@ -1,18 +1,19 @@
 //! Image files, decoded within limits and brought into the shape that a model takes.
 
-use std::path::Path;
-
 use image::imageops::FilterType;
-use image::{DynamicImage, GrayImage, ImageReader, Limits};
+use image::{DynamicImage, GrayImage};
 
 use crate::dataset::ImageShape;
+#[cfg(feature = "native")]
 use crate::error::{Error, ErrorKind, Result};
 
 /// Decodes a PNG, JPEG or BMP file of up to 16,384 pixels a side and 256 MB.
 ///
 /// # Errors
 /// Io, or invalid data naming the file.
-pub fn open_image(path: &Path) -> Result<DynamicImage> {
+#[cfg(feature = "native")]
+pub fn open_image(path: &std::path::Path) -> Result<DynamicImage> {
+    use image::{ImageReader, Limits};
     let mut reader =
         ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(|e| Error::io("read", path, &e))?;
     let mut limits = Limits::default();

@@ -187,12 +187,46 @@ pub fn check(recipe: &Recipe, dataset: &Dataset) -> Result<()> {
     Ok(())
 }
 
+/// Lets others have their turn between two steps: a browser, whose one thread also listens to the visitor.
+pub trait Pace {
+    /// Awaited before every step.
+    fn turn(&mut self) -> impl Future<Output = ()>;
+
+    /// The learning rate of the next step, where the schedule says `scheduled`.
+    fn learning_rate(&self, scheduled: f64) -> f64 {
+        scheduled
+    }
+}
+
+/// One step after the other, as fast as the device goes.
+pub struct FullSpeed;
+
+impl Pace for FullSpeed {
+    async fn turn(&mut self) {}
+}
+
 /// Trains until the recipe's epochs are done, the patience runs out, or `stop` holds a signal's number.
 ///
 /// # Errors
 /// Training: the loss is not finite. Interrupted: a signal came. Device: the adapter is lost. Whatever an
 /// essential observer failed with.
 pub async fn train(
+    recipe: &Recipe,
+    dataset: &Dataset,
+    device: &Device,
+    state: TrainState,
+    stop: &AtomicUsize,
+    observers: &mut Observers<'_>,
+) -> Result<TrainState> {
+    train_at(&mut FullSpeed, recipe, dataset, device, state, stop, observers).await
+}
+
+/// The same at a pace that others set.
+///
+/// # Errors
+/// As [`train`].
+pub async fn train_at(
+    pace: &mut impl Pace,
     recipe: &Recipe,
     dataset: &Dataset,
     device: &Device,
@@ -222,6 +256,7 @@ pub async fn train(
         let (mut unread, mut last_read) = (Vec::new(), started);
 
         for (step, range) in ranges.iter().enumerate().skip(state.progress.losses.len()) {
+            pace.turn().await;
             let global_step = epoch * ranges.len() + step;
             if recipe.dropout > 0.0 {
                 device.seed(recipe.seed.wrapping_add(global_step as u64)); // a resumed run drops the same
@@ -231,7 +266,7 @@ pub async fn train(
             let loss = recipe.loss.compute(logits, batch.labels, recipe.label_smoothing);
             unread.push(loss.clone().inner());
             let gradients = scaled(loss, recipe.precision.loss_scale()).backward();
-            state.model = state.optimizer.step(rate(global_step), state.model, gradients);
+            state.model = state.optimizer.step(pace.learning_rate(rate(global_step)), state.model, gradients);
             observers.tell(&Event::Step { epoch: epoch + 1, step: step + 1, batch: order.indices(range.clone()) })?;
 
             let done = step + 1 == ranges.len();
@@ -275,7 +310,7 @@ pub async fn train(
             train_loss: metrics::weighted_mean(&losses, &sizes),
             test_loss: measured.loss,
             test_accuracy: measured.accuracy,
-            learning_rate: rate(epoch * ranges.len()),
+            learning_rate: pace.learning_rate(rate(epoch * ranges.len())),
             seconds: before + started.elapsed().as_secs_f64(),
             images_per_second: train_set.len() as f64 / train_seconds,
         });

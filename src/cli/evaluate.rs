@@ -17,7 +17,7 @@ use crate::train::evaluation_batch;
 
 /// Which weights of a run.
 #[derive(Clone, Copy, ValueEnum)]
-enum Checkpoint {
+pub enum Checkpoint {
     /// Of the epoch with the best test accuracy
     Best,
     /// Of the last epoch
@@ -25,7 +25,8 @@ enum Checkpoint {
 }
 
 impl Checkpoint {
-    fn name(self) -> &'static str {
+    /// The folder's name.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Best => "best",
             Self::Last => "last",

@@ -1,5 +1,6 @@
 //! The command line: arguments become a validated recipe, a run, and an exit code.
 
+mod bench;
 mod compare;
 mod devices;
 mod evaluate;
@@ -8,6 +9,7 @@ mod reproduce;
 mod samples;
 mod session;
 mod train;
+mod web;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +43,9 @@ enum Command {
     Samples(samples::SamplesArgs),
     Models(models::ModelsArgs),
     Devices(devices::DevicesArgs),
+    Bench(bench::BenchArgs),
+    Serve(web::ServeArgs),
+    Export(web::ExportArgs),
 }
 
 /// Where to compute; shared by all commands that do.
@@ -100,6 +105,9 @@ pub fn main() -> ExitCode {
         Command::Samples(args) => samples::run(args),
         Command::Models(args) => models::run(args),
         Command::Devices(args) => devices::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::Serve(args) => web::serve(args),
+        Command::Export(args) => web::export(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

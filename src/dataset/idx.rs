@@ -41,8 +41,11 @@ pub fn parse_labels(bytes: &[u8]) -> Result<&[u8], String> {
     body(bytes, 8, Some(count), &format!("{count} labels"))
 }
 
-/// Joins parsed images and labels into a split, where their counts agree.
-pub(super) fn split(images: &[u8], labels: &[u8]) -> Result<Split, String> {
+/// A split from a file of images and one of labels, both uncompressed, where their counts agree.
+///
+/// # Errors
+/// A sentence that names the file, the offset, what was expected and what was found.
+pub fn parse_split(images: &[u8], labels: &[u8]) -> Result<Split, String> {
     let (shape, pixels) = parse_images(images).map_err(|e| format!("images: {e}"))?;
     let labels = parse_labels(labels).map_err(|e| format!("labels: {e}"))?;
     let count = pixels.len() / shape.len();

@@ -8,9 +8,9 @@ mod idx;
 #[cfg(feature = "native")]
 mod source;
 
-pub use idx::{parse_images, parse_labels};
+pub use idx::{parse_images, parse_labels, parse_split};
 #[cfg(feature = "native")]
-pub use source::{DataSource, Loaded, load};
+pub use source::{DataSource, Loaded, SAMPLE_FILES, load};
 
 use serde::{Deserialize, Serialize};
 

@@ -45,16 +45,12 @@ const MNIST_REMOTE: [Remote; 4] = [
 const MNIST_MIRRORS: [&str; 2] =
     ["https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"];
 
-/// The sample, as (images, labels) of the train and the test split.
-const SAMPLE: [(&[u8], &[u8]); 2] = [
-    (
-        include_bytes!("../../data/mnist-sample/train-images-idx3-ubyte.gz"),
-        include_bytes!("../../data/mnist-sample/train-labels-idx1-ubyte.gz"),
-    ),
-    (
-        include_bytes!("../../data/mnist-sample/t10k-images-idx3-ubyte.gz"),
-        include_bytes!("../../data/mnist-sample/t10k-labels-idx1-ubyte.gz"),
-    ),
+/// The files of the sample, gzipped: train images and labels, then test images and labels.
+pub const SAMPLE_FILES: [(&str, &[u8]); 4] = [
+    ("train-images-idx3-ubyte", include_bytes!("../../data/mnist-sample/train-images-idx3-ubyte.gz")),
+    ("train-labels-idx1-ubyte", include_bytes!("../../data/mnist-sample/train-labels-idx1-ubyte.gz")),
+    ("t10k-images-idx3-ubyte", include_bytes!("../../data/mnist-sample/t10k-images-idx3-ubyte.gz")),
+    ("t10k-labels-idx1-ubyte", include_bytes!("../../data/mnist-sample/t10k-labels-idx1-ubyte.gz")),
 ];
 
 /// A data set by name.
@@ -127,10 +123,11 @@ pub struct Loaded {
 pub fn load(source: &DataSource, data_dir: Option<&Path>) -> Result<Loaded> {
     match source {
         DataSource::MnistSample => {
-            let [train, test] = SAMPLE.map(|(images, labels)| {
-                let unpack = |bytes: &[u8]| read_idx(GzDecoder::new(bytes)).map_err(|e| e.to_string());
-                idx::split(&unpack(images)?, &unpack(labels)?)
-            });
+            let split = |first: usize| {
+                let unpack = |i: usize| read_idx(GzDecoder::new(SAMPLE_FILES[i].1)).map_err(|e| e.to_string());
+                idx::parse_split(&unpack(first)?, &unpack(first + 1)?)
+            };
+            let [train, test] = [split(0), split(2)];
             let damaged = |e: String| Error::new(ErrorKind::InvalidData, format!("the compiled-in sample: {e}"));
             let dataset = Dataset::new(train.map_err(damaged)?, test.map_err(damaged)?, digits())?;
             Ok(Loaded { dataset, origin: "compiled in".into() })
@@ -194,7 +191,7 @@ fn idx_folder(dir: &Path, classes: Option<Vec<String>>) -> Result<Loaded> {
         let (images, labels) = (images?, labels?);
         idx::parse_images(&images.0).map_err(|e| Error::invalid(&images.1, e))?;
         idx::parse_labels(&labels.0).map_err(|e| Error::invalid(&labels.1, e))?;
-        idx::split(&images.0, &labels.0).map_err(|e| Error::invalid(dir, e))
+        idx::parse_split(&images.0, &labels.0).map_err(|e| Error::invalid(dir, e))
     };
     let (train, test) = (read(FILES[0])?, read(FILES[1])?);
     let classes = match classes {

@@ -39,6 +39,11 @@ impl Resnet9 {
         Self { prep, layer1, residual1, layer2, layer3, residual3, head, dropout: recipe.dropout }
     }
 
+    /// Of all blocks the one that sees the image.
+    pub fn first_block(&self) -> &ConvBlock {
+        &self.prep
+    }
+
     /// `[n, channels, h, w]` -> logits `[n, classes]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let residual = |x: Tensor<4>, [a, b]: &[ConvBlock; 2]| x.clone() + b.forward(a.forward(x));

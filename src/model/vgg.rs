@@ -40,6 +40,11 @@ impl Vgg {
         Self { stages, head: init.linear(features, classes), dropout: recipe.dropout, pool: recipe.pool }
     }
 
+    /// Of all blocks the one that sees the image.
+    pub fn first_block(&self) -> &ConvBlock {
+        &self.stages[0][0] // every plan has a block in its first stage
+    }
+
     /// `[n, channels, h, w]` -> logits `[n, classes]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let stage = |x, blocks: &Vec<ConvBlock>| {

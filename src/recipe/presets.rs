@@ -122,6 +122,13 @@ fn fast_cifar10() -> Recipe {
     }
 }
 
+impl Preset {
+    /// What it stands for.
+    pub fn recipe(&self) -> Recipe {
+        (self.recipe)()
+    }
+}
+
 impl Recipe {
     /// The recipe of the preset called `name`.
     ///
@@ -129,7 +136,7 @@ impl Recipe {
     /// Usage, with the nearest name, if there is no such preset.
     pub fn preset(name: &str) -> Result<Self> {
         match PRESETS.iter().find(|preset| preset.name == name) {
-            Some(preset) => Ok((preset.recipe)()),
+            Some(preset) => Ok(preset.recipe()),
             None => Err(unknown("preset", name, PRESETS.iter().map(|p| p.name))),
         }
     }

@@ -34,14 +34,18 @@ impl FinalWeights {
     /// # Errors
     /// Invalid data: the description is no JSON.
     pub fn new(dir: &RunDir, recipe: &Recipe, dataset: &DatasetInfo) -> Result<Self> {
-        let about = serde_json::json!({
-            "recipe": recipe,
-            "shape": dataset.shape,
-            "classes": dataset.classes,
-            "pixel_scale": 1.0 / 255.0,
-        });
-        Ok(Self { dir: dir.clone(), metadata: about.to_string() })
+        Ok(Self { dir: dir.clone(), metadata: describe(recipe, dataset).to_string() })
     }
+}
+
+/// What a file of weights says of itself: all that is needed to use them.
+pub fn describe(recipe: &Recipe, dataset: &DatasetInfo) -> serde_json::Value {
+    serde_json::json!({
+        "recipe": recipe,
+        "shape": dataset.shape,
+        "classes": dataset.classes,
+        "pixel_scale": 1.0 / 255.0,
+    })
 }
 
 impl Observer for FinalWeights {

@@ -51,9 +51,9 @@ pub fn render(experiment: &Experiment, detail: Option<&Detail<'_>>) -> Result<St
             ("detail", &detail),
             ("data", &data),
             ("css", include_str!("page/page.css")),
-            ("uplot_css", include_str!("page/uPlot.min.css")),
+            ("uplot_css", CHART_LIBRARY[1].1),
             ("js", include_str!("page/page.js")),
-            ("uplot_js", include_str!("page/uPlot.iife.min.js")),
+            ("uplot_js", CHART_LIBRARY[0].1),
         ],
     ))
 }
@@ -210,7 +210,14 @@ pub fn run_intro(recipe: &Recipe, device: &str, parameters: u64, seconds: f64, e
     )]
 }
 
-fn escape(text: &str) -> String {
+/// uPlot, the charts of reports and of the page; its licence is in `page/LICENSE-uPlot`.
+pub const CHART_LIBRARY: [(&str, &str); 2] = [
+    ("uPlot.iife.min.js", include_str!("page/uPlot.iife.min.js")),
+    ("uPlot.min.css", include_str!("page/uPlot.min.css")),
+];
+
+/// Text for HTML.
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

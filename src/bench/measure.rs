@@ -1,0 +1,224 @@
+//! One device measured: memory, arithmetic, shaders, training, inference.
+
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
+use web_time::Instant;
+
+use super::schema::Measurement;
+use super::training;
+use crate::batches::DeviceSplit;
+use crate::dataset::Dataset;
+use crate::device::{AdapterKind, DeviceInfo, is_cpu};
+use crate::error::{Error, ErrorKind, Result};
+use crate::metrics;
+use crate::recipe::Augment;
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Smaller sizes.
+    pub quick: bool,
+    /// How often each measurement is made, at least.
+    pub repeats: usize,
+    /// Smaller sizes and narrower networks, for a GPU that a CPU imitates.
+    pub software: bool,
+}
+
+impl Plan {
+    /// For a device.
+    pub fn new(quick: bool, info: &DeviceInfo) -> Self {
+        let software = info.kind == AdapterKind::Software;
+        Self { quick, repeats: if quick || software { 5 } else { 9 }, software }
+    }
+
+    /// `full`, or `small` on a software adapter or in a hurry, with a note where the sizes decide the number.
+    fn size(&self, full: usize, small: usize) -> usize {
+        if self.software || self.quick { small } else { full }
+    }
+}
+
+/// Whoever wants to know what is measured.
+pub(super) struct Bench<'a> {
+    /// On which device.
+    pub device: Device,
+    /// How much.
+    pub plan: Plan,
+    /// Seconds of warming up so far.
+    pub warmup: f64,
+    tell: &'a mut dyn FnMut(Told<'_>),
+}
+
+/// What a listener hears.
+pub enum Told<'a> {
+    /// The next measurement is under way.
+    Begin(&'a str),
+    /// It is done.
+    Done(Measurement),
+}
+
+/// Measures a device, and returns the seconds that warming up took. `dataset` is the sample that comes with the program.
+///
+/// # Errors
+/// Device: it failed, was lost, or is out of memory. Training: its results are not those of the CPU.
+pub async fn measure(
+    device: &Device,
+    plan: Plan,
+    dataset: &Dataset,
+    tell: &mut dyn FnMut(Told<'_>),
+) -> Result<f64> {
+    let mut bench = Bench { device: device.clone().inner(), plan, warmup: 0.0, tell };
+    bench.transfers().await?;
+    bench.memory().await?;
+    bench.arithmetic().await?;
+    bench.gather(dataset).await?;
+    training::measure(&mut bench, dataset).await?;
+    Ok(bench.warmup)
+}
+
+impl Bench<'_> {
+    /// Says what is measured next.
+    pub fn begin(&mut self, name: &str) {
+        (self.tell)(Told::Begin(name));
+    }
+
+    /// Says what was measured: `amount / seconds` of every repeat, in `unit`.
+    pub fn rate(&mut self, name: &str, unit: &str, amount: f64, seconds: &[f64], note: Option<String>) {
+        let values = seconds.iter().map(|s| amount / s).collect();
+        (self.tell)(Told::Done(Measurement::new(name, unit, values, true, note)));
+    }
+
+    /// Says how long something took.
+    pub fn time(&mut self, name: &str, unit: &str, values: Vec<f64>, note: Option<String>) {
+        (self.tell)(Told::Done(Measurement::new(name, unit, values, false, note)));
+    }
+
+    /// Seconds of `work`, which starts something on the device and ends with what to wait for; each repeat is of as
+    /// many as fill 20 ms. Two rounds before are not measured.
+    pub async fn seconds(&mut self, mut work: impl FnMut() -> Tensor<1>) -> Result<Vec<f64>> {
+        let start = Instant::now();
+        finish(work()).await?;
+        let first = start.elapsed().as_secs_f64();
+        let once = Instant::now();
+        finish(work()).await?;
+        let second = once.elapsed().as_secs_f64();
+        self.warmup += (first - second).max(0.0);
+        let rounds = (0.02 / second.max(1e-7)).clamp(1.0, 1000.0) as usize;
+        let mut seconds = Vec::new();
+        for _ in 0..self.plan.repeats {
+            let start = Instant::now();
+            for _ in 1..rounds {
+                // Else a fusing backend would see that nobody wants the result, and not compute it.
+                let result = work();
+                self.device.flush().map_err(failed)?;
+                drop(result);
+            }
+            finish(work()).await?;
+            seconds.push(start.elapsed().as_secs_f64() / rounds as f64);
+        }
+        Ok(seconds)
+    }
+
+    async fn transfers(&mut self) -> Result<()> {
+        let n = self.plan.size(16 << 20, 4 << 20);
+        let gigabytes = 4e-9 * n as f64;
+        let data = TensorData::new(vec![1.0f32; n], [n]);
+        let device = self.device.clone();
+        if !is_cpu(&device) {
+            self.begin("upload");
+            let seconds = self.seconds(|| Tensor::<1>::from_data(data.clone(), &device)).await?;
+            self.rate("upload", "GB/s", gigabytes, &seconds, Some(format!("{} MB", 4 * n >> 20)));
+            self.begin("download");
+            let tensor = Tensor::<1>::from_data(data, &device);
+            let mut seconds = Vec::new();
+            for _ in 0..=self.plan.repeats {
+                let start = Instant::now();
+                metrics::read(tensor.clone()).await?;
+                seconds.push(start.elapsed().as_secs_f64());
+            }
+            self.rate("download", "GB/s", gigabytes, &seconds[1..], None);
+        }
+        self.begin("launch");
+        let small = Tensor::<1>::ones([1], &device);
+        let mut micros = Vec::new();
+        for _ in 0..50 {
+            let start = Instant::now();
+            finish(small.clone() + 1.0).await?;
+            micros.push(1e6 * start.elapsed().as_secs_f64());
+        }
+        self.time("launch", "µs", micros.split_off(10), Some("one small operation, and waiting for it".into()));
+        Ok(())
+    }
+
+    async fn memory(&mut self) -> Result<()> {
+        self.begin("memory");
+        let n = if self.plan.software { 4 << 20 } else { 16 << 20 }; // 64 MB are in nobody's cache
+        let values = Tensor::<1>::ones([n], &self.device);
+        let seconds = self.seconds(|| values.clone() * 2.0).await?;
+        // Read once, written once.
+        self.rate("memory", "GB/s", 8e-9 * n as f64, &seconds, Some(format!("{} MB, times 2", 4 * n >> 20)));
+        Ok(())
+    }
+
+    async fn arithmetic(&mut self) -> Result<()> {
+        let half = self.device.supports_dtype(DType::F16) && !is_cpu(&self.device);
+        let n = self.plan.size(2048, 512);
+        let (images, channels, side) = (self.plan.size(64, 16), 64, 32);
+        for (dtype, suffix) in [(FloatDType::F32, "f32"), (FloatDType::F16, "f16")] {
+            if dtype == FloatDType::F16 && !half {
+                continue;
+            }
+            let name = format!("matmul_{suffix}");
+            self.begin(&name);
+            let matrix = Tensor::<2>::ones([n, n], &self.device).cast(dtype);
+            let seconds = self.seconds(|| matrix.clone().matmul(matrix.clone()).flatten(0, 1)).await?;
+            self.rate(&name, "GFLOP/s", 2e-9 * (n as f64).powi(3), &seconds, Some(format!("{n}x{n}")));
+
+            let name = format!("conv_{suffix}");
+            self.begin(&name);
+            let x = Tensor::<4>::ones([images, channels, side, side], &self.device).cast(dtype);
+            let w = Tensor::<4>::ones([channels, channels, 3, 3], &self.device).cast(dtype);
+            let options = || ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
+            let seconds = self.seconds(|| conv2d(x.clone(), w.clone(), None, options()).flatten(0, 3)).await?;
+            let work = 2e-9 * (images * side * side * channels * channels * 9) as f64;
+            let note = format!("3x3, {channels} to {channels} channels, {side}x{side}, batch {images}");
+            self.rate(&name, "GFLOP/s", work, &seconds, Some(note));
+        }
+        Ok(())
+    }
+
+    async fn gather(&mut self, dataset: &Dataset) -> Result<()> {
+        let batch = 500;
+        let split = DeviceSplit::new(&dataset.train, &self.device);
+        let order = split.shuffled(0, 0, Augment { crop: 0, flip: false });
+        self.begin("gather");
+        let shaders = split.uses_shaders();
+        let note = if shaders { "gather_batch.wgsl" } else { "no shader" };
+        let seconds = self.seconds(|| split.batch(&order, 0..batch).images.flatten(0, 3)).await?;
+        self.rate("gather", "images/s", batch as f64, &seconds, Some(note.into()));
+        if shaders {
+            self.begin("gather_by_burn");
+            let split = split.without_shaders();
+            let seconds = self.seconds(|| split.batch(&order, 0..batch).images.flatten(0, 3)).await?;
+            let note = Some("the same of burn's operations".into());
+            self.rate("gather_by_burn", "images/s", batch as f64, &seconds, note);
+        }
+        Ok(())
+    }
+}
+
+/// Waits until the device has computed a tensor and everything before it.
+///
+/// # Errors
+/// Device: it failed.
+pub async fn finish(result: Tensor<1>) -> Result<()> {
+    let device = result.device();
+    if cfg!(target_family = "wasm") {
+        return metrics::read(result.narrow(0, 0, 1)).await.map(drop); // a browser cannot wait without reading
+    }
+    device.sync().map_err(failed)
+}
+
+fn failed(e: impl std::fmt::Debug) -> Error {
+    Error::new(ErrorKind::Device, format!("the device failed: {e:?}"))
+}

@@ -1,0 +1,217 @@
+//! Training and inference measured, and checked against the CPU.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use web_time::Instant;
+
+use super::measure::{Bench, finish};
+use crate::dataset::{Dataset, ImageShape};
+use crate::device::is_cpu;
+use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::EpochMetrics;
+use crate::model::Model;
+use crate::optimizer::Optimizer;
+use crate::recipe::Recipe;
+use crate::train::{self, Event, Observer, Observers, TrainState};
+
+/// Test accuracy that the sample is trained to, in percent.
+const TARGET: f64 = 95.0;
+/// More than this between a device and the CPU, after the same epochs, and the device computes wrongly. Rounding alone
+/// moves an accuracy on 1,000 images by a few tenths, and the loss by less than a thousandth.
+const ACCURACY_POINTS: f64 = 2.0;
+const RELATIVE_LOSS: f64 = 0.02;
+
+pub(super) async fn measure(bench: &mut Bench<'_>, dataset: &Dataset) -> Result<()> {
+    linear(bench, dataset).await?;
+    inference(bench, dataset).await?;
+    time_to_accuracy(bench, dataset).await?;
+    vgg(bench).await
+}
+
+/// Epochs of `linear_v1` with batch normalization on the sample, batch 500, checked against the CPU's.
+async fn linear(bench: &mut Bench<'_>, dataset: &Dataset) -> Result<()> {
+    bench.begin("train_linear_v1");
+    let recipe = Recipe { epochs: bench.plan.repeats + 1, ..sample("linear_v1-bn-ce")? };
+    let trained = run(&recipe, dataset, &bench.device, Observers::default()).await?;
+    let history = &trained.progress.history;
+    let seconds = |i: usize| dataset.train.len() as f64 / history[i].images_per_second;
+    bench.warmup += (seconds(0) - seconds(1)).max(0.0);
+    let rest: Vec<f64> = (1..history.len()).map(seconds).collect();
+    bench.rate("train_linear_v1", "images/s", dataset.train.len() as f64, &rest, Some("batch 500".into()));
+
+    if !is_cpu(&bench.device) {
+        let expected = run(&recipe, dataset, &Device::flex(), Observers::default()).await?;
+        if let (Some(found), Some(expected)) = (history.last(), expected.progress.history.last()) {
+            check(found, expected)?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks an epoch of a device against the CPU's: fast and wrong is a failure.
+fn check(found: &EpochMetrics, expected: &EpochMetrics) -> Result<()> {
+    let points = (found.test_accuracy - expected.test_accuracy).abs();
+    let relative = (found.train_loss - expected.train_loss).abs() / expected.train_loss;
+    if points <= ACCURACY_POINTS && relative <= RELATIVE_LOSS {
+        return Ok(()); // neither comparison holds for NaN
+    }
+    let says = |m: &EpochMetrics| format!("train loss {:.5} and accuracy {:.2} %", m.train_loss, m.test_accuracy);
+    let message =
+        format!("wrong results after {} epochs: {}, on the CPU {}", found.epoch, says(found), says(expected));
+    Err(Error::new(ErrorKind::Training, message))
+}
+
+/// Wall time from the first step until the test accuracy is reached, from one and the same seed.
+async fn time_to_accuracy(bench: &mut Bench<'_>, dataset: &Dataset) -> Result<()> {
+    let name = format!("time_to_{TARGET}_percent");
+    bench.begin(&name);
+    let recipe = Recipe { batch_size: 100, epochs: 40, ..sample("linear_v1-bn-ce")? };
+    let warming = Instant::now();
+    run(&Recipe { epochs: 1, ..recipe.clone() }, dataset, &bench.device, Observers::default()).await?;
+    let first = warming.elapsed().as_secs_f64();
+    let mut times = Vec::new();
+    for _ in 0..bench.plan.repeats {
+        let (reached, stop) = (Cell::new(None), AtomicUsize::new(0));
+        let until = Until { reached: &reached, stop: &stop };
+        let state = train::start(&recipe, dataset, &bench.device);
+        let mut observers = Observers(vec![Box::new(until)]);
+        match train::train(&recipe, dataset, &bench.device, state, &stop, &mut observers).await {
+            Err(e) if reached.get().is_none() => return Err(e),
+            Ok(_) if reached.get().is_none() => {
+                let message = format!("{TARGET} % was not reached within {} epochs", recipe.epochs);
+                return Err(Error::new(ErrorKind::Training, message));
+            }
+            _ => times.extend(reached.get().map(|(_, seconds)| seconds)),
+        }
+        if let (1, Some((epoch, seconds))) = (times.len(), reached.get()) {
+            bench.warmup += (first - seconds / epoch).max(0.0);
+        }
+    }
+    let note = format!("linear_v1 on {} digits, batch {}, seed 0", dataset.train.len(), recipe.batch_size);
+    bench.time(&name, "s", times, Some(note));
+    Ok(())
+}
+
+/// Stops a run that has reached the target, and remembers the epoch and the seconds until then.
+struct Until<'a> {
+    reached: &'a Cell<Option<(f64, f64)>>,
+    stop: &'a AtomicUsize,
+}
+
+impl Observer for Until<'_> {
+    fn notify(&mut self, event: &Event<'_>) -> Result<()> {
+        if let Event::Epoch { history, .. } = event
+            && let Some(last) = history.last()
+            && last.test_accuracy >= TARGET
+            && self.reached.get().is_none()
+        {
+            self.reached.set(Some((last.epoch as f64, history.iter().map(|m| m.seconds).sum())));
+            self.stop.store(usize::MAX, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// How long a network takes to answer.
+async fn inference(bench: &mut Bench<'_>, dataset: &Dataset) -> Result<()> {
+    let model = Model::new(&sample("linear_v1-bn-ce")?, dataset.shape(), 10, &bench.device);
+    infer(bench, "linear_v1", None, &model, dataset.shape()).await
+}
+
+async fn infer(bench: &mut Bench<'_>, name: &str, note: Option<String>, model: &Model, shape: ImageShape) -> Result<()> {
+    for batch in [1, 256] {
+        let name = format!("infer_{name}_{batch}");
+        bench.begin(&name);
+        let (images, _) = made_up(batch, shape, &bench.device);
+        let seconds = bench.seconds(|| model.forward(images.clone()).flatten(0, 1)).await?;
+        let note = [note.clone(), Some(format!("batch {batch}"))].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        if batch == 1 {
+            bench.time(&name, "ms", seconds.iter().map(|s| 1000.0 * s).collect(), Some(note));
+        } else {
+            bench.rate(&name, "images/s", batch as f64, &seconds, Some(note));
+        }
+    }
+    Ok(())
+}
+
+/// Steps of `vgg11` with Adam on made-up images; narrow and in small batches on a software adapter, and then under
+/// another name.
+async fn vgg(bench: &mut Bench<'_>) -> Result<()> {
+    let narrow = bench.plan.software;
+    let (name, width, batch) = if narrow { ("vgg11_narrow", 0.125, 16) } else { ("vgg11", 1.0, 128) };
+    let note = if narrow { Some(format!("width {width}")) } else { None };
+    let shape = ImageShape { channels: 3, height: 32, width: 32 };
+    let recipe = Recipe { width, batch_size: batch, ..Recipe::preset("cifar10-vgg11")? };
+    let full = format!("train_{name}");
+    bench.begin(&full);
+    let device = bench.device.clone().autodiff();
+    let mut optimizer = Optimizer::new(recipe.optimizer);
+    let mut model = Model::new(&recipe, shape, 10, &device);
+    let (images, labels) = made_up(batch, shape, &bench.device);
+    let mut seconds = Vec::new();
+    for _ in 0..bench.plan.repeats + 2 {
+        let start = Instant::now();
+        let loss = recipe.loss.compute(model.forward(images.clone()), labels.clone(), 0.0);
+        let gradients = loss.backward();
+        model = optimizer.step(recipe.learning_rate, model, gradients);
+        finish(loss.inner()).await?;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    let rest = seconds.split_off(2); // the first two compile, tune, and fill caches
+    bench.warmup += seconds.iter().map(|s| (s - rest[0]).max(0.0)).sum::<f64>();
+    let about = [note.clone(), Some(format!("batch {batch}"))].into_iter().flatten().collect::<Vec<_>>().join(", ");
+    bench.rate(&full, "images/s", batch as f64, &rest, Some(about));
+    infer(bench, name, note, &model.valid(), shape).await
+}
+
+/// A preset on the sample.
+fn sample(preset: &str) -> Result<Recipe> {
+    Ok(Recipe { dataset: "mnist-sample".into(), ..Recipe::preset(preset)? })
+}
+
+async fn run(recipe: &Recipe, dataset: &Dataset, device: &Device, mut observers: Observers<'_>) -> Result<TrainState> {
+    let state = train::start(recipe, dataset, device);
+    train::train(recipe, dataset, device, state, &AtomicUsize::new(0), &mut observers).await
+}
+
+/// Images `[n, channels, h, w]` and labels `[n]` that look like nothing.
+fn made_up(n: usize, shape: ImageShape, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
+    let ImageShape { channels, height, width } = shape;
+    let pixels: Vec<f32> = (0..n * shape.len()).map(|i| (i * 7919 % 256) as f32 / 255.0).collect();
+    let labels: Vec<i32> = (0..n as i32).map(|i| i % 10).collect();
+    (
+        Tensor::from_data(TensorData::new(pixels, [n, channels, height, width]), device),
+        Tensor::from_data(TensorData::new(labels, [n]), device),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_results_are_no_benchmark() {
+        let right = EpochMetrics {
+            epoch: 6,
+            train_loss: 0.4,
+            test_loss: 0.5,
+            test_accuracy: 90.0,
+            learning_rate: 0.1,
+            seconds: 1.0,
+            images_per_second: 1.0,
+        };
+        check(&EpochMetrics { train_loss: 0.401, test_accuracy: 90.5, ..right }, &right).unwrap();
+        for wrong in [
+            EpochMetrics { test_accuracy: 80.0, ..right },
+            EpochMetrics { train_loss: 0.5, ..right },
+            EpochMetrics { train_loss: f64::NAN, ..right },
+            EpochMetrics { test_accuracy: f64::NAN, ..right },
+        ] {
+            let error = check(&wrong, &right).unwrap_err();
+            assert!(error.to_string().contains("wrong results after 6 epochs"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+// The curves of a run, by uPlot.
+import { $, state } from './common.js';
+
+let charts = null;
+
+// Begins anew: another run, or another size of the window.
+export function resetCharts() {
+  charts = null;
+}
+
+export function plot() {
+  if (!window.uPlot) return;
+  const ink = getComputedStyle(document.body).getPropertyValue('--ink');
+  const line = getComputedStyle(document.body).getPropertyValue('--line');
+  const width = Math.max(240, $('charts').clientWidth);
+  const losses = [state.points.map((p) => p[0]), state.points.map((p) => p[1])];
+  const accuracy = [state.history.map((m) => m.epoch), state.history.map((m) => m.test_accuracy)];
+  if (!charts) {
+    const chart = (title, x, stroke, data, into) => new uPlot({
+      title, width, height: 190, cursor: { drag: { x: false, y: false } },
+      scales: { x: { time: false } }, axes: [{ label: x, stroke: ink, grid: { stroke: line }, labelSize: 18 }, { stroke: ink, grid: { stroke: line }, size: 60 }],
+      series: [{ label: x }, { label: title, stroke, width: 2, points: { show: title !== 'train loss' } }],
+    }, data, $(into));
+    $('charts').querySelectorAll('.uplot').forEach((old) => old.remove());
+    charts = [chart('train loss', 'epoch', '#0072b2', losses, 'loss-chart'), chart('test accuracy, percent', 'epoch', '#d55e00', accuracy, 'accuracy-chart')];
+    return;
+  }
+  charts[0].setData(losses);
+  charts[1].setData(accuracy);
+}

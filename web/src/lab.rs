@@ -1,0 +1,355 @@
+//! One device with a data set, a model and a canvas.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::atomic::AtomicUsize;
+
+use burn::tensor::activation::{relu, softmax};
+use burn::tensor::{Device, Tensor, TensorData};
+use image::{DynamicImage, RgbaImage};
+use serde::{Deserialize, Serialize};
+use tinderbox::batches::DeviceSplit;
+use tinderbox::bench::{self, Machine, Plan, Report, Row, SCHEMA, Told, Tool};
+use tinderbox::dataset::{Dataset, ImageShape};
+use tinderbox::device::{DeviceInfo, cpu_info};
+use tinderbox::gpu::{Gpu, Layout, Tile};
+use tinderbox::metrics::{self, evaluate, read};
+use tinderbox::model::Model;
+use tinderbox::picture::{Kind, to_model_input};
+use tinderbox::recipe::{LossKind, Recipe};
+use tinderbox::weights;
+use wasm_bindgen::prelude::*;
+use web_sys::OffscreenCanvas;
+
+use crate::screen::Screen;
+use crate::training::Control;
+use crate::{data, json, thrown};
+
+/// What is inside, shared by whatever runs at the same time.
+pub(crate) struct Inside {
+    pub device: Device,
+    pub info: DeviceInfo,
+    gpu: Option<(Gpu, burn_wgpu::WgpuSetup)>,
+    pub data: RefCell<Option<Rc<Data>>>,
+    pub model: RefCell<Option<Rc<Loaded>>>,
+    screen: RefCell<Option<Screen>>,
+    pub control: Control,
+    pub busy: Cell<bool>,
+}
+
+/// A data set, on the host and where the model runs.
+pub(crate) struct Data {
+    pub dataset: Dataset,
+    test: DeviceSplit,
+}
+
+/// A network with its weights and what they are of.
+#[derive(Clone)]
+pub(crate) struct Loaded {
+    pub about: About,
+    pub model: Model,
+}
+
+/// The manifest of a model: all that its weights need to be used.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct About {
+    pub name: String,
+    pub recipe: Recipe,
+    pub shape: ImageShape,
+    pub classes: Vec<String>,
+    /// On the test set, in percent, if known.
+    #[serde(default)]
+    pub accuracy: Option<f64>,
+    /// SHA-256 of the weights, checked by the page, if known.
+    #[serde(default)]
+    pub sha256: Option<String>,
+}
+
+/// See the module.
+#[wasm_bindgen]
+pub struct Lab {
+    inside: Rc<Inside>,
+}
+
+#[wasm_bindgen]
+impl Lab {
+    /// Starts `webgpu` or `cpu`.
+    pub async fn open(kind: String) -> Result<Lab, JsError> {
+        tinderbox::tuning::configure_page();
+        let (device, info, gpu) = if kind == "webgpu" {
+            let (device, setup) =
+                Device::wgpu_options().init_with_setup_async().await.map_err(|e| JsError::new(&format!("{e:?}")))?;
+            let info = tinderbox::device::describe(&setup.adapter);
+            setup.device.set_device_lost_callback(|_, reason| tell_lost(&reason));
+            let gpu = Gpu { device: setup.device.clone(), queue: setup.queue.clone() };
+            (device, info, Some((gpu, setup)))
+        } else {
+            (Device::flex(), cpu_info(), None)
+        };
+        let inside = Inside {
+            device,
+            info,
+            gpu,
+            data: RefCell::default(),
+            model: RefCell::default(),
+            screen: RefCell::default(),
+            control: Control::default(),
+            busy: Cell::new(false),
+        };
+        Ok(Lab { inside: Rc::new(inside) })
+    }
+
+    /// What the device is, as JSON.
+    pub fn device(&self) -> Result<String, JsError> {
+        json(&self.inside.info)
+    }
+
+    /// Compares this device with the CPU on a network's answers and on three steps of training; as JSON: `passed`,
+    /// `difference`, `message`. On the CPU there is nothing to compare.
+    pub async fn self_test(&self) -> Result<String, JsError> {
+        let difference = self_test(&self.inside.device).await.map_err(thrown)?;
+        let passed = difference < 1e-3;
+        let message = if passed { "agrees with the CPU" } else { "differs from the CPU" };
+        json(&serde_json::json!({"passed": passed, "difference": difference, "message": message}))
+    }
+
+    /// Takes a data set from four uncompressed IDX files.
+    pub fn load_idx(
+        &self,
+        name: String,
+        train_images: &[u8],
+        train_labels: &[u8],
+        test_images: &[u8],
+        test_labels: &[u8],
+    ) -> Result<String, JsError> {
+        let dataset = data::idx([train_images, train_labels], [test_images, test_labels]).map_err(thrown)?;
+        let about = dataset.info(&name);
+        let test = DeviceSplit::new(&dataset.test, &self.inside.device);
+        *self.inside.data.borrow_mut() = Some(Rc::new(Data { dataset, test }));
+        json(&about)
+    }
+
+    /// Labels of the test images.
+    pub fn test_labels(&self) -> Result<Vec<u8>, JsError> {
+        Ok(self.data()?.dataset.test.labels.clone())
+    }
+
+    /// Takes weights, the bytes of a safetensors file, and the JSON that says what they are of.
+    pub fn load_model(&self, about: &str, bytes: Vec<u8>) -> Result<String, JsError> {
+        let about: About = serde_json::from_str(about).map_err(thrown)?;
+        about.recipe.validate().map_err(thrown)?;
+        tinderbox::model::check_fit(about.recipe.model, about.shape).map_err(thrown)?;
+        let fresh = Model::new(&about.recipe, about.shape, about.classes.len(), &self.inside.device);
+        let model = weights::load_bytes(fresh, bytes)
+            .map_err(|e| JsError::new(&format!("{}: these weights do not fit {}: {e}", about.name, about.recipe.model)))?;
+        let text = json(&about)?;
+        *self.inside.model.borrow_mut() = Some(Rc::new(Loaded { about, model }));
+        Ok(text)
+    }
+
+    /// The weights at hand as the bytes of a safetensors file, which the native program reads too.
+    pub fn save_model(&self) -> Result<Vec<u8>, JsError> {
+        let loaded = self.model()?;
+        weights::to_bytes(&loaded.model, &json(&loaded.about)?).map_err(thrown)
+    }
+
+    /// What the model at hand is, as JSON.
+    pub fn about(&self) -> Result<String, JsError> {
+        json(&self.model()?.about)
+    }
+
+    /// The layers of the model at hand, as JSON.
+    pub fn layers(&self) -> Result<String, JsError> {
+        let loaded = self.model()?;
+        let summary = loaded.model.summary(loaded.about.shape);
+        json(&serde_json::json!({"parameters": summary.parameters(), "name": loaded.about.recipe.short_name()}))
+    }
+
+    /// Takes the canvas that [`draw`](Self::draw) draws on. True if the shader does.
+    pub fn take_canvas(&self, canvas: OffscreenCanvas) -> Result<bool, JsError> {
+        let gpu = self.inside.gpu.as_ref().map(|(gpu, setup)| (gpu, &setup.instance, &setup.adapter));
+        let screen = Screen::new(canvas, gpu)?;
+        let is_gpu = screen.is_gpu();
+        *self.inside.screen.borrow_mut() = Some(screen);
+        Ok(is_gpu)
+    }
+
+    /// Draws these test images as a grid, each in a frame of a colour 0xRRGGBB.
+    pub fn draw(
+        &self,
+        images: &[u32],
+        frames: &[u32],
+        columns: u32,
+        tile: u32,
+        gap: u32,
+        background: u32,
+    ) -> Result<(), JsError> {
+        let data = self.data()?;
+        let screen = self.inside.screen.borrow();
+        let screen = screen.as_ref().ok_or_else(|| JsError::new("there is no canvas"))?;
+        let layout = Layout { columns: columns.max(1), tile: tile.max(1), gap, background };
+        let test = &data.dataset.test;
+        let within = images.iter().zip(frames).filter(|(image, _)| (**image as usize) < test.len());
+        let tiles: Vec<Tile> = within.map(|(&image, &frame)| Tile { image, frame }).collect();
+        screen.draw(test, &data.test, &layout, &tiles)
+    }
+
+    /// The classes that the model at hand gives all test images, one byte each, after their accuracy as a percentage.
+    pub async fn classify(&self) -> Result<Vec<f32>, JsError> {
+        let (loaded, data) = (self.model()?, self.data()?);
+        self.check_shape(&loaded, data.dataset.shape())?;
+        let classes = loaded.about.classes.len().max(data.dataset.classes.len());
+        let never = AtomicUsize::new(0);
+        let found = evaluate(&loaded.model, &data.test, LossKind::Ce, classes, 250, &never).await.map_err(thrown)?;
+        let accuracy = std::iter::once(found.accuracy as f32);
+        Ok(accuracy.chain(found.predictions.iter().map(|&class| f32::from(class))).collect())
+    }
+
+    /// The bytes that the model would see of an RGBA image, channel by channel.
+    pub fn prepare(&self, rgba: Vec<u8>, width: u32, height: u32, digit: bool) -> Result<Vec<u8>, JsError> {
+        let shape = self.model()?.about.shape;
+        let picture = RgbaImage::from_raw(width, height, rgba).filter(|picture| picture.width() * picture.height() > 0);
+        let picture = picture.ok_or_else(|| JsError::new("the image is empty"))?;
+        let kind = if digit { Kind::Digit } else { Kind::Picture };
+        Ok(to_model_input(&DynamicImage::ImageRgba8(picture), shape, kind))
+    }
+
+    /// Asks the model about one image, as [`prepare`](Self::prepare) gives it: the logits, one a class.
+    pub async fn logits(&self, pixels: Vec<u8>) -> Result<Vec<f32>, JsError> {
+        let loaded = self.model()?;
+        let input = self.input(&loaded, &pixels)?;
+        read(loaded.model.forward(input).flatten(0, 1)).await.map_err(thrown)
+    }
+
+    /// The same as probabilities.
+    pub async fn predict(&self, pixels: Vec<u8>) -> Result<Vec<f32>, JsError> {
+        let loaded = self.model()?;
+        let input = self.input(&loaded, &pixels)?;
+        read(softmax(loaded.model.forward(input), 1).flatten(0, 1)).await.map_err(thrown)
+    }
+
+    /// What the first layer answers to an image, and its shape: channels, height, width, then the values; for a
+    /// convolution its feature maps after normalization and ReLU, for a linear network 128 numbers.
+    pub async fn responses(&self, pixels: Vec<u8>) -> Result<Vec<f32>, JsError> {
+        let loaded = self.model()?;
+        let input = self.input(&loaded, &pixels)?;
+        let (shape, values) = match &loaded.model {
+            Model::LinearV1(model) => {
+                let answer = relu(input.flatten::<2>(1, 3).matmul(model.first_weights()));
+                ([answer.dims()[1], 1, 1], answer.flatten::<1>(0, 1))
+            }
+            Model::LinearV0(_) => ([0, 0, 0], Tensor::zeros([1], &self.inside.device)),
+            Model::Vgg(model) => maps(model.first_block().forward(input)),
+            Model::Resnet9(model) => maps(model.first_block().forward(input)),
+        };
+        let values = read(values).await.map_err(thrown)?;
+        Ok(shape.into_iter().map(|n| n as f32).chain(values).collect())
+    }
+
+    /// Gives the GPU up, as if it were lost: for tests.
+    pub fn lose(&self) {
+        if let Some((gpu, _)) = &self.inside.gpu {
+            gpu.device.destroy();
+        }
+    }
+
+    /// Benchmarks this device, calling `tell(name, median, unit)` after each measurement; the report as JSON.
+    pub async fn bench(&self, browser: String, threads: usize, date: String, tell: js_sys::Function) -> Result<String, JsError> {
+        let data = self.data()?;
+        let plan = Plan { quick: true, repeats: 5, software: true };
+        let mut measurements = Vec::new();
+        let measured = bench::measure(&self.inside.device, plan, &data.dataset, &mut |told| {
+            if let Told::Done(m) = told {
+                let _ = tell.call3(&JsValue::NULL, &(&m.name).into(), &m.median.into(), &(&m.unit).into());
+                measurements.push(m);
+            }
+        })
+        .await;
+        let (warmup_seconds, failed) = measured.map_or_else(|e| (0.0, Some(e.to_string())), |seconds| (seconds, None));
+        let (name, device) = (self.inside.info.name.clone(), self.inside.info.clone());
+        let row = Row { name, device, failed, warmup_seconds, tuned: 0, measurements };
+        json(&Report {
+            schema: SCHEMA.into(),
+            tool: Tool::this(),
+            machine: Machine { os: browser, cpu: "in a browser".into(), threads },
+            date,
+            quick: true,
+            rows: vec![row],
+        })
+    }
+}
+
+impl Lab {
+    pub(crate) fn inside(&self) -> Rc<Inside> {
+        Rc::clone(&self.inside)
+    }
+
+    fn data(&self) -> Result<Rc<Data>, JsError> {
+        self.inside.data.borrow().clone().ok_or_else(|| JsError::new("there is no data set yet"))
+    }
+
+    fn model(&self) -> Result<Rc<Loaded>, JsError> {
+        self.inside.model.borrow().clone().ok_or_else(|| JsError::new("there is no model yet"))
+    }
+
+    fn check_shape(&self, loaded: &Loaded, found: ImageShape) -> Result<(), JsError> {
+        let expected = loaded.about.shape;
+        if expected == found {
+            return Ok(());
+        }
+        let text = |s: ImageShape| format!("{}x{}x{}", s.channels, s.height, s.width);
+        Err(JsError::new(&format!("{} takes images of {}, these are {}", loaded.about.name, text(expected), text(found))))
+    }
+
+    fn input(&self, loaded: &Loaded, pixels: &[u8]) -> Result<Tensor<4>, JsError> {
+        let ImageShape { channels, height, width } = loaded.about.shape;
+        if pixels.len() != loaded.about.shape.len() {
+            let message = format!("expected {} values of an image, found {}", loaded.about.shape.len(), pixels.len());
+            return Err(JsError::new(&message));
+        }
+        let values: Vec<f32> = pixels.iter().map(|&p| f32::from(p) / 255.0).collect();
+        Ok(Tensor::from_data(TensorData::new(values, [1, channels, height, width]), &self.inside.device))
+    }
+}
+
+/// Tells the worker through its function `deviceLost`: a callback of wgpu may hold nothing of JavaScript.
+fn tell_lost(reason: &str) {
+    let told = js_sys::Reflect::get(&js_sys::global(), &"deviceLost".into());
+    if let Some(told) = told.ok().and_then(|told| told.dyn_into::<js_sys::Function>().ok()) {
+        let _ = told.call1(&JsValue::NULL, &reason.into()); // nobody listens in a worker that was ended
+    }
+}
+
+/// Feature maps `[1, c, h, w]` with their shape.
+fn maps(maps: Tensor<4>) -> ([usize; 3], Tensor<1>) {
+    let [_, channels, height, width] = maps.dims();
+    ([channels, height, width], maps.flatten(0, 3))
+}
+
+/// The largest difference between a device and the CPU, over the logits of a batch and the losses of three steps.
+async fn self_test(device: &Device) -> tinderbox::error::Result<f32> {
+    let run = async |device: Device| -> tinderbox::error::Result<Vec<f32>> {
+        let recipe = Recipe::preset("linear_v1-bn-ce")?;
+        let shape = ImageShape { channels: 1, height: 6, width: 6 };
+        let training = device.clone().autodiff();
+        let mut model = Model::new(&recipe, shape, 10, &training);
+        let mut optimizer = tinderbox::optimizer::Optimizer::new(recipe.optimizer);
+        let pixels: Vec<f32> = (0..32 * 36).map(|i| (i * 89 % 256) as f32 / 255.0).collect();
+        let images = Tensor::<4>::from_data(TensorData::new(pixels, [32, 1, 6, 6]), &device);
+        let labels: Vec<i32> = (0..32).map(|i| i % 10).collect();
+        let labels = Tensor::from_data(TensorData::new(labels, [32]), &device);
+        let mut results = Vec::new();
+        for _ in 0..3 {
+            let logits = model.forward(images.clone());
+            let loss = recipe.loss.compute(logits.clone(), labels.clone(), 0.0);
+            results.push(logits.inner().flatten::<1>(0, 1));
+            results.push(loss.clone().inner());
+            model = optimizer.step(0.1, model, loss.backward());
+        }
+        metrics::read(Tensor::cat(results, 0)).await
+    };
+    let (found, expected) = (run(device.clone()).await?, run(Device::flex()).await?);
+    // NaN must not pass for agreement: `max` would drop it.
+    let difference = |(a, b): (&f32, &f32)| if (a - b).is_nan() { f32::INFINITY } else { (a - b).abs() };
+    Ok(found.iter().zip(&expected).map(difference).fold(0.0, f32::max))
+}

@@ -1,0 +1,173 @@
+//! Training in the page: started, paused, stepped, slowed and stopped from outside while it runs.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use burn::module::Module;
+use tinderbox::error::ErrorKind;
+use tinderbox::recipe::Recipe;
+use tinderbox::train::{self, Event, Observer, Observers, Pace};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+use crate::lab::{About, Inside, Lab, Loaded};
+use crate::{json, thrown};
+
+/// Milliseconds of work between two turns of the worker's event loop.
+const TURN: f64 = 12.0;
+
+/// What the visitor wants of the run.
+#[derive(Default)]
+pub(crate) struct Control {
+    stop: AtomicUsize,
+    paused: Cell<bool>,
+    /// Steps to make although paused.
+    steps: Cell<u32>,
+    learning_rate: Cell<Option<f64>>,
+}
+
+#[wasm_bindgen]
+impl Lab {
+    /// Trains a recipe, JSON, on the data set at hand. Calls `tell(json)` with `{losses, first_step}` and
+    /// `{epoch}`, and `turn()`, which returns a promise, whenever the worker should look at its messages. Ends with the
+    /// history of all epochs as JSON; the model at hand is then the trained one.
+    pub async fn train(&self, recipe: String, tell: js_sys::Function, turn: js_sys::Function) -> Result<String, JsError> {
+        let inside = self.inside();
+        let recipe: Recipe = serde_json::from_str(&recipe).map_err(thrown)?;
+        recipe.validate().map_err(thrown)?;
+        let data = inside.data.borrow().clone().ok_or_else(|| JsError::new("there is no data set yet"))?;
+        train::check(&recipe, &data.dataset).map_err(thrown)?;
+        if inside.busy.replace(true) {
+            return Err(JsError::new("a run is under way"));
+        }
+        inside.control.stop.store(0, Ordering::Relaxed);
+        inside.control.paused.set(false);
+        inside.control.learning_rate.set(None);
+        let about = About {
+            name: format!("{}, trained here", recipe.short_name()),
+            recipe: recipe.clone(),
+            shape: data.dataset.shape(),
+            classes: data.dataset.classes.clone(),
+            accuracy: None,
+            sha256: None,
+        };
+        let mut observers = Observers(vec![Box::new(Messages { tell, inside: Rc::clone(&inside), about })]);
+        let mut pace = Turns { inside: Rc::clone(&inside), turn, since: js_sys::Date::now() };
+        let state = train::start(&recipe, &data.dataset, &inside.device);
+        let (device, stop) = (&inside.device, &inside.control.stop);
+        let result = train::train_at(&mut pace, &recipe, &data.dataset, device, state, stop, &mut observers).await;
+        inside.busy.set(false);
+        match result {
+            Ok(state) => json(&state.progress.history),
+            Err(e) if matches!(e.kind(), ErrorKind::Interrupted(_)) => Ok("[]".into()),
+            Err(e) => Err(thrown(e)),
+        }
+    }
+
+    /// Whether a run is under way.
+    pub fn training(&self) -> bool {
+        self.inside().busy.get()
+    }
+
+    /// Pauses the run before its next step, or lets it go on.
+    pub fn pause(&self, paused: bool) {
+        self.inside().control.paused.set(paused);
+    }
+
+    /// Makes one step of a paused run.
+    pub fn step(&self) {
+        let inside = self.inside();
+        inside.control.steps.set(inside.control.steps.get() + 1);
+    }
+
+    /// Ends the run after its next step.
+    pub fn stop(&self) {
+        self.inside().control.stop.store(1, Ordering::Relaxed);
+        self.inside().control.paused.set(false);
+    }
+
+    /// Another learning rate from the next step on, whatever the schedule says.
+    pub fn set_learning_rate(&self, rate: f64) -> Result<(), JsError> {
+        if !(rate.is_finite() && rate > 0.0) {
+            return Err(JsError::new(&format!("the learning rate is {rate}, expected a finite number above 0")));
+        }
+        self.inside().control.learning_rate.set(Some(rate));
+        Ok(())
+    }
+}
+
+/// Gives the worker's event loop a turn now and then.
+struct Turns {
+    inside: Rc<Inside>,
+    turn: js_sys::Function,
+    since: f64,
+}
+
+impl Turns {
+    async fn wait(&mut self) {
+        if let Ok(promise) = self.turn.call0(&JsValue::NULL)
+            && let Ok(promise) = promise.dyn_into::<js_sys::Promise>()
+        {
+            let _ = JsFuture::from(promise).await; // a turn that fails is a turn all the same
+        }
+        self.since = js_sys::Date::now();
+    }
+}
+
+impl Pace for Turns {
+    async fn turn(&mut self) {
+        if js_sys::Date::now() - self.since > TURN {
+            self.wait().await;
+        }
+        while self.inside.control.paused.get() {
+            let steps = self.inside.control.steps.get();
+            if steps > 0 {
+                self.inside.control.steps.set(steps - 1);
+                return;
+            }
+            self.wait().await;
+        }
+    }
+
+    fn learning_rate(&self, scheduled: f64) -> f64 {
+        self.inside.control.learning_rate.get().unwrap_or(scheduled)
+    }
+}
+
+/// Tells the page what happens, and keeps the weights of the last epoch at hand.
+struct Messages {
+    tell: js_sys::Function,
+    inside: Rc<Inside>,
+    about: About,
+}
+
+impl Messages {
+    fn say(&self, value: serde_json::Value) {
+        let _ = self.tell.call1(&JsValue::NULL, &value.to_string().into()); // a page that does not listen is no failure
+    }
+
+    fn keep(&mut self, state: &train::TrainState) {
+        self.about.accuracy = state.progress.history.last().map(|m| m.test_accuracy);
+        let loaded = Loaded { about: self.about.clone(), model: state.model.valid() };
+        *self.inside.model.borrow_mut() = Some(Rc::new(loaded));
+    }
+}
+
+impl Observer for Messages {
+    fn notify(&mut self, event: &Event<'_>) -> tinderbox::error::Result<()> {
+        match event {
+            Event::Started { steps, .. } => self.say(serde_json::json!({"steps": steps})),
+            Event::Losses { first_step, losses } => {
+                self.say(serde_json::json!({"first_step": first_step, "losses": losses}));
+            }
+            Event::Epoch { history, state, .. } => {
+                self.keep(state);
+                self.say(serde_json::json!({"epoch": history.last()}));
+            }
+            Event::MidEpoch { state } | Event::Interrupted { state } => self.keep(state),
+            Event::Finished { .. } | Event::Step { .. } => {}
+        }
+        Ok(())
+    }
+}

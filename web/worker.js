@@ -1,0 +1,74 @@
+// One device's worker: loads the WebAssembly, and does what the page asks, one message at a time.
+//
+// The page posts {id, call, args}; the answer is {id, result} or {id, error}. While a run trains it also posts
+// {event: ...}. A worker holds one device; to change the device the page starts another worker.
+import init, { Lab, presets } from './pkg/tinderbox_web.js';
+
+let lab;
+let paused = false;
+
+// A turn of the event loop, so that messages are read between two steps; a paused run looks now and then.
+const channel = new MessageChannel();
+const turn = () => new Promise((done) => {
+  if (paused) {
+    setTimeout(done, 20);
+  } else {
+    channel.port1.onmessage = done;
+    channel.port2.postMessage(null);
+  }
+});
+
+self.deviceLost = (reason) => postMessage({ event: 'lost', reason });
+
+const calls = {
+  async open(kind) {
+    await init();
+    if (kind === 'webgpu') {
+      if (!self.navigator.gpu) throw new Error('this browser has no WebGPU');
+      if (!await navigator.gpu.requestAdapter()) throw new Error('WebGPU finds no adapter');
+    }
+    lab = await Lab.open(kind);
+    return { device: JSON.parse(lab.device()), presets: JSON.parse(presets()) };
+  },
+  self_test: async () => JSON.parse(await lab.self_test()),
+  load_idx: (name, files) => JSON.parse(lab.load_idx(name, ...files)),
+  test_labels: () => lab.test_labels(),
+  load_model: (about, bytes) => JSON.parse(lab.load_model(JSON.stringify(about), new Uint8Array(bytes))),
+  save_model: () => lab.save_model(),
+  about: () => JSON.parse(lab.about()),
+  take_canvas: (canvas) => lab.take_canvas(canvas),
+  draw: (images, frames, columns, tile, gap, background) =>
+    lab.draw(new Uint32Array(images), new Uint32Array(frames), columns, tile, gap, background),
+  classify: () => lab.classify(),
+  async ask(rgba, width, height, digit) {
+    const seen = lab.prepare(new Uint8Array(rgba), width, height, digit);
+    const start = performance.now();
+    const probabilities = await lab.predict(seen);
+    const milliseconds = performance.now() - start;
+    return { seen, probabilities, milliseconds, responses: await lab.responses(seen) };
+  },
+  logits: (pixels) => lab.logits(new Uint8Array(pixels)),
+  async train(recipe) {
+    paused = false;
+    const tell = (text) => postMessage({ event: 'train', ...JSON.parse(text) });
+    return JSON.parse(await lab.train(JSON.stringify(recipe), tell, turn));
+  },
+  pause(on) { paused = on; lab.pause(on); },
+  step: () => lab.step(),
+  stop() { paused = false; lab.stop(); },
+  set_learning_rate: (rate) => lab.set_learning_rate(rate),
+  async bench() {
+    const tell = (name, median, unit) => postMessage({ event: 'bench', name, median, unit });
+    const date = new Date().toISOString().replace(/\.\d+/, '');
+    return JSON.parse(await lab.bench(navigator.userAgent, navigator.hardwareConcurrency ?? 1, date, tell));
+  },
+  lose: () => lab.lose(),
+};
+
+onmessage = async ({ data: { id, call, args } }) => {
+  try {
+    postMessage({ id, result: await calls[call](...args) });
+  } catch (error) {
+    postMessage({ id, error: String(error?.message ?? error) });
+  }
+};
