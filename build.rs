@@ -7,7 +7,8 @@ fn main() {
     println!("cargo:rerun-if-changed=.git/HEAD");
     println!("cargo:rerun-if-changed=.git/refs/heads");
     let git = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output();
-    let commit = git.ok().filter(|out| out.status.success()).map(|out| String::from_utf8_lossy(&out.stdout).into_owned());
+    let commit =
+        git.ok().filter(|out| out.status.success()).map(|out| String::from_utf8_lossy(&out.stdout).into_owned());
     println!("cargo:rustc-env=TINDERBOX_COMMIT={}", commit.unwrap_or_default().trim());
     let lock = std::fs::read_to_string("Cargo.lock").unwrap_or_default();
     for package in ["burn", "wgpu"] {

@@ -274,6 +274,27 @@ impl Candidate {
     }
 }
 
+/// The adapter that the browser chooses: burn's device on it, what it is, and the handles to draw beside it.
+///
+/// # Errors
+/// Device: there is no WebGPU, no adapter, or it does not start.
+#[cfg(target_family = "wasm")]
+pub async fn open_browser() -> Result<(Device, DeviceInfo, WgpuSetup)> {
+    let refused = |e: &dyn fmt::Display| Error::new(ErrorKind::Device, format!("WebGPU does not start: {e}"));
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::BROWSER_WEBGPU,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let options =
+        wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
+    let adapter = instance.request_adapter(&options).await.map_err(|e| refused(&e))?;
+    let (device, queue) = request_device(&adapter).await.map_err(|e| refused(&e))?;
+    let (info, backend) = (describe(&adapter), adapter.get_info().backend);
+    let setup = WgpuSetup { instance, adapter, device, queue, backend };
+    let device = Device::wgpu_options().setup(setup.clone()).init().map_err(|e| refused(&format!("{e:?}")))?;
+    Ok((device, info, setup))
+}
+
 /// With SPIR-V the device needs extensions that only burn's runtime knows.
 #[cfg(feature = "vulkan")]
 async fn request_device(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue), String> {
@@ -296,7 +317,11 @@ const SOFTWARE_BUFFER_BYTES: u64 = 128 << 20;
 
 /// All that the adapter can do, as burn's own runtime asks for it, but nothing experimental.
 async fn request_plain_device(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue), String> {
-    let unwanted = wgpu::Features::MAPPABLE_PRIMARY_BUFFERS | wgpu::Features::all_experimental_mask();
+    let mut unwanted = wgpu::Features::MAPPABLE_PRIMARY_BUFFERS | wgpu::Features::all_experimental_mask();
+    if cfg!(target_family = "wasm") {
+        // burn's kernels use subgroups without the directive that a browser wants, which makes them invalid there.
+        unwanted |= wgpu::Features::SUBGROUP | wgpu::Features::SUBGROUP_BARRIER;
+    }
     let mut required_limits = adapter.limits();
     if describe(adapter).kind == AdapterKind::Software {
         // Burn's runtime measures memory throughput with a few buffers of the largest size, and SwiftShader claims

@@ -11,8 +11,8 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::dataset::{Dataset, Split};
 use crate::batches::DeviceSplit;
+use crate::dataset::{Dataset, Split};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Layout, Source, Tile, TileGrid, draw_on_cpu};
 use crate::metrics::EpochMetrics;

@@ -113,8 +113,10 @@ fn read_request(client: &mut TcpStream) -> std::io::Result<Result<Wanted, &'stat
             }
             Ok(httparse::Status::Partial) => {}
             Ok(httparse::Status::Complete(_)) => {
-                let gzip = |value: &[u8]| value.split(|&b| b == b',').any(|part| part.trim_ascii().starts_with(b"gzip"));
-                let accepts = |h: &httparse::Header<'_>| h.name.eq_ignore_ascii_case("accept-encoding") && gzip(h.value);
+                let gzip =
+                    |value: &[u8]| value.split(|&b| b == b',').any(|part| part.trim_ascii().starts_with(b"gzip"));
+                let accepts =
+                    |h: &httparse::Header<'_>| h.name.eq_ignore_ascii_case("accept-encoding") && gzip(h.value);
                 return Ok(Ok(Wanted {
                     method: request.method.unwrap_or_default().into(),
                     path: request.path.unwrap_or_default().into(),

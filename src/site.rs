@@ -23,8 +23,22 @@ use crate::run_dir::RunDir;
 use crate::weights;
 
 /// Files of the page's folder.
-const PAGE: [&str; 14] =
-    ["index.html", "app.js", "common.js", "charts.js", "data.js", "lab.js", "models.js", "pad.js", "training.js", "worker.js", "style.css", "icon.svg", "pkg/tinderbox_web.js", "pkg/tinderbox_web_bg.wasm"];
+const PAGE: [&str; 14] = [
+    "index.html",
+    "app.js",
+    "common.js",
+    "charts.js",
+    "data.js",
+    "lab.js",
+    "models.js",
+    "pad.js",
+    "training.js",
+    "worker.js",
+    "style.css",
+    "icon.svg",
+    "pkg/tinderbox_web.js",
+    "pkg/tinderbox_web_bg.wasm",
+];
 
 /// A file by its path within the site, with forward slashes.
 pub type Site = BTreeMap<String, Vec<u8>>;

@@ -3,8 +3,12 @@
 //! The one format for checkpoints, finished runs and exchange: `fc1.weight` is `[out, in]`, batch norm has
 //! `weight`, `bias`, `running_mean` and `running_var`, as `torch.nn.Module.load_state_dict` expects.
 
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore};
+use burn::tensor::{Tensor, TensorData};
 
+use crate::error::Result as CrateResult;
+use crate::metrics::read;
 use crate::model::Model;
 
 /// The key under which the file's header keeps the recipe.
@@ -40,4 +44,44 @@ pub fn load_bytes(mut model: Model, bytes: Vec<u8>) -> Result<Model, String> {
     complaints.extend(result.missing.iter().map(|(name, _)| format!("{name} is missing")));
     complaints.extend(result.unused.iter().map(|name| format!("{name} has no place in this model")));
     if complaints.is_empty() { Ok(model) } else { Err(complaints.join("; ")) }
+}
+
+/// `skeleton`, a fresh model of the same recipe on another device, with the weights of `model`, brought over in one read
+/// that does not block: a browser can read from a GPU in no other way. Neither is on an autodiff device.
+///
+/// # Errors
+/// Device: the weights cannot be read.
+pub async fn copy(model: &Model, skeleton: Model) -> CrateResult<Model> {
+    let mut all = Gather(Vec::new());
+    model.visit(&mut all);
+    let values = read(Tensor::cat(all.0, 0)).await?;
+    Ok(skeleton.map(&mut Fill { values, next: 0 }))
+}
+
+/// Every parameter and running statistic, flat, in the model's order.
+struct Gather(Vec<Tensor<1>>);
+
+impl ModuleVisitor for Gather {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let tensor = param.val();
+        let n = tensor.shape().num_elements();
+        self.0.push(tensor.reshape([n]));
+    }
+}
+
+/// Puts values back in the same order.
+struct Fill {
+    values: Vec<f32>,
+    next: usize,
+}
+
+impl ModuleMapper for Fill {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        let n = tensor.shape().num_elements();
+        let values = self.values[self.next..self.next + n].to_vec(); // as many as the model that they came from
+        self.next += n;
+        let filled = Tensor::from_data(TensorData::new(values, tensor.shape()), &tensor.device());
+        Param::from_mapped_value(id, filled, mapper)
+    }
 }

@@ -190,3 +190,18 @@ fn two_adapters_of_a_kind_are_not_mixed_up() {
     }
 }
 
+#[test]
+fn weights_are_the_same_on_another_device() {
+    for device in gpus("weights_are_the_same_on_another_device") {
+        let shape = ImageShape { channels: 3, height: 32, width: 32 };
+        for (preset, width) in [("cifar10-vgg11", 0.1), ("linear_v1-bn-ce", 1.0)] {
+            let recipe = |seed| Recipe { seed, width, ..Recipe::preset(preset).unwrap() };
+            let on_gpu = Model::new(&recipe(1), shape, 10, &device);
+            let skeleton = Model::new(&recipe(2), shape, 10, &Device::flex());
+            let bytes = |model: &Model| tinderbox::weights::to_bytes(model, "").unwrap();
+            assert_ne!(bytes(&skeleton), bytes(&on_gpu), "another seed");
+            let copied = pollster::block_on(tinderbox::weights::copy(&on_gpu, skeleton)).unwrap();
+            assert_eq!(bytes(&copied), bytes(&on_gpu));
+        }
+    }
+}

@@ -18,6 +18,7 @@ async function fall(reason) {
 
 async function start(kind, reason = '') {
   enable(false);
+  $('device').value = kind;
   badge('', `starting ${kind === 'cpu' ? 'the CPU' : 'WebGPU'} …`);
   const mine = startWorker(events);
   current = mine;
@@ -26,12 +27,11 @@ async function start(kind, reason = '') {
     if (kind === 'webgpu') {
       badge('', `${device.name || 'WebGPU'}: testing itself against the CPU; kernels are compiled and tuned, which may take a while …`);
       const test = await ask('self_test');
-      if (!test.passed) throw new Error(`its results differ from the CPU's by ${test.difference.toPrecision(2)}`);
+      if (!test.passed) throw new Error(`its results differ from the CPU's by ${test.difference === null ? 'NaN' : test.difference.toPrecision(2)}`);
       badge('good', `${device.name || 'adapter without a name'} · WebGPU · self-test passed`);
     } else {
       badge(reason ? 'warn' : '', `CPU${reason ? ` · no WebGPU: ${reason}` : ''}`);
     }
-    $('device').value = kind;
     fillPresets(presets);
     await newScreen();
     await loadData();

@@ -16,8 +16,10 @@ export function startWorker(events) {
   worker?.terminate();
   for (const { reject } of waiting.values()) reject(new Error('the device was changed'));
   waiting = new Map();
-  worker = new Worker('worker.js', { type: 'module' });
+  const mine = new Worker('worker.js', { type: 'module' });
+  worker = mine;
   worker.onmessage = ({ data }) => {
+    if (mine !== worker) return; // the last words of a worker that was ended
     if (data.event) return events[data.event](data);
     const { resolve, reject } = waiting.get(data.id);
     waiting.delete(data.id);

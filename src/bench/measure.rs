@@ -61,12 +61,7 @@ pub enum Told<'a> {
 ///
 /// # Errors
 /// Device: it failed, was lost, or is out of memory. Training: its results are not those of the CPU.
-pub async fn measure(
-    device: &Device,
-    plan: Plan,
-    dataset: &Dataset,
-    tell: &mut dyn FnMut(Told<'_>),
-) -> Result<f64> {
+pub async fn measure(device: &Device, plan: Plan, dataset: &Dataset, tell: &mut dyn FnMut(Told<'_>)) -> Result<f64> {
     let mut bench = Bench { device: device.clone().inner(), plan, warmup: 0.0, tell };
     bench.transfers().await?;
     bench.memory().await?;

@@ -102,7 +102,9 @@ fn notes(reports: &[Report]) -> Vec<String> {
     let mut lines: Vec<String> = reports.iter().map(line).collect();
     lines.push("Medians, and half the range between lowest and highest in percent of them.".into());
     if reports.iter().flat_map(|r| &r.rows).any(|row| row.device.kind == AdapterKind::Software) {
-        lines.push("A software adapter is a GPU imitated by the CPU: it shows that a program works, not how fast.".into());
+        lines.push(
+            "A software adapter is a GPU imitated by the CPU: it shows that a program works, not how fast.".into(),
+        );
     }
     lines
 }

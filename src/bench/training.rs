@@ -59,8 +59,7 @@ fn check(found: &EpochMetrics, expected: &EpochMetrics) -> Result<()> {
         return Ok(()); // neither comparison holds for NaN
     }
     let says = |m: &EpochMetrics| format!("train loss {:.5} and accuracy {:.2} %", m.train_loss, m.test_accuracy);
-    let message =
-        format!("wrong results after {} epochs: {}, on the CPU {}", found.epoch, says(found), says(expected));
+    let message = format!("wrong results after {} epochs: {}, on the CPU {}", found.epoch, says(found), says(expected));
     Err(Error::new(ErrorKind::Training, message))
 }
 
@@ -121,7 +120,13 @@ async fn inference(bench: &mut Bench<'_>, dataset: &Dataset) -> Result<()> {
     infer(bench, "linear_v1", None, &model, dataset.shape()).await
 }
 
-async fn infer(bench: &mut Bench<'_>, name: &str, note: Option<String>, model: &Model, shape: ImageShape) -> Result<()> {
+async fn infer(
+    bench: &mut Bench<'_>,
+    name: &str,
+    note: Option<String>,
+    model: &Model,
+    shape: ImageShape,
+) -> Result<()> {
     for batch in [1, 256] {
         let name = format!("infer_{name}_{batch}");
         bench.begin(&name);

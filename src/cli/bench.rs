@@ -21,8 +21,10 @@ use crate::tuning;
 /// Every device is measured in a process of its own, so that one that crashes, hangs or is lost becomes a FAILED row.
 /// Warming up and tuning are not part of any number. A software adapter, a GPU imitated by the CPU, gets smaller sizes.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  tinderbox bench --quick\n  tinderbox bench --device nvidia -o json > mine.json\n  \
-                        tinderbox bench --compare mine.json yours.json -o html > both.html")]
+#[command(
+    after_help = "Examples:\n  tinderbox bench --quick\n  tinderbox bench --device nvidia -o json > mine.json\n  \
+                        tinderbox bench --compare mine.json yours.json -o html > both.html"
+)]
 pub struct BenchArgs {
     /// Only this device: cpu, gpu, an index of `tinderbox devices`, or part of a name [default: all]
     #[arg(long, value_name = "DEVICE")]
@@ -157,7 +159,8 @@ fn row(candidate: &Candidate, index: usize, args: &BenchArgs) -> Result<Row> {
     let program = std::env::current_exe().map_err(failed)?;
     let mut command = Command::new(program);
     command.args(["bench", "--worker", &index.to_string()]).args(args.quick.then_some("--quick"));
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(failed)?;
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(failed)?;
     let failure = follow(&mut child, Duration::from_secs(args.timeout), &mut row);
     let _ = child.kill(); // it may have ended by itself
     let _ = child.wait();

@@ -76,6 +76,11 @@ pub fn export(args: ExportArgs) -> Result<()> {
     let site = site::build(&site::page_dir(args.page), Some((&dir, args.checkpoint.name())))?;
     site::write(&site, &args.out)?;
     let bytes: usize = site.values().map(|bytes| site::gzip(bytes).map_or(bytes.len(), |packed| packed.len())).sum();
-    crate::say!("{}: {} files, {:.1} MB as a host sends them compressed", args.out.display(), site.len(), bytes as f64 / 1e6);
+    crate::say!(
+        "{}: {} files, {:.1} MB as a host sends them compressed",
+        args.out.display(),
+        site.len(),
+        bytes as f64 / 1e6
+    );
     Ok(())
 }

@@ -77,10 +77,11 @@ impl Lab {
     pub async fn open(kind: String) -> Result<Lab, JsError> {
         tinderbox::tuning::configure_page();
         let (device, info, gpu) = if kind == "webgpu" {
-            let (device, setup) =
-                Device::wgpu_options().init_with_setup_async().await.map_err(|e| JsError::new(&format!("{e:?}")))?;
-            let info = tinderbox::device::describe(&setup.adapter);
+            let (device, info, setup) = tinderbox::device::open_browser().await.map_err(thrown)?;
             setup.device.set_device_lost_callback(|_, reason| tell_lost(&reason));
+            // burn's own handler panics, which in a page ends the worker; some candidates of its tuning are refused by
+            // browsers, and whether the results are right all the same is what the self-test finds out.
+            setup.device.on_uncaptured_error(std::sync::Arc::new(|e| warn(&e.to_string())));
             let gpu = Gpu { device: setup.device.clone(), queue: setup.queue.clone() };
             (device, info, Some((gpu, setup)))
         } else {
@@ -140,17 +141,21 @@ impl Lab {
         about.recipe.validate().map_err(thrown)?;
         tinderbox::model::check_fit(about.recipe.model, about.shape).map_err(thrown)?;
         let fresh = Model::new(&about.recipe, about.shape, about.classes.len(), &self.inside.device);
-        let model = weights::load_bytes(fresh, bytes)
-            .map_err(|e| JsError::new(&format!("{}: these weights do not fit {}: {e}", about.name, about.recipe.model)))?;
+        let model = weights::load_bytes(fresh, bytes).map_err(|e| {
+            JsError::new(&format!("{}: these weights do not fit {}: {e}", about.name, about.recipe.model))
+        })?;
         let text = json(&about)?;
         *self.inside.model.borrow_mut() = Some(Rc::new(Loaded { about, model }));
         Ok(text)
     }
 
     /// The weights at hand as the bytes of a safetensors file, which the native program reads too.
-    pub fn save_model(&self) -> Result<Vec<u8>, JsError> {
+    pub async fn save_model(&self) -> Result<Vec<u8>, JsError> {
         let loaded = self.model()?;
-        weights::to_bytes(&loaded.model, &json(&loaded.about)?).map_err(thrown)
+        let about = &loaded.about;
+        let on_cpu = Model::new(&about.recipe, about.shape, about.classes.len(), &Device::flex());
+        let on_cpu = weights::copy(&loaded.model, on_cpu).await.map_err(thrown)?;
+        weights::to_bytes(&on_cpu, &json(about)?).map_err(thrown)
     }
 
     /// What the model at hand is, as JSON.
@@ -254,7 +259,13 @@ impl Lab {
     }
 
     /// Benchmarks this device, calling `tell(name, median, unit)` after each measurement; the report as JSON.
-    pub async fn bench(&self, browser: String, threads: usize, date: String, tell: js_sys::Function) -> Result<String, JsError> {
+    pub async fn bench(
+        &self,
+        browser: String,
+        threads: usize,
+        date: String,
+        tell: js_sys::Function,
+    ) -> Result<String, JsError> {
         let data = self.data()?;
         let plan = Plan { quick: true, repeats: 5, software: true };
         let mut measurements = Vec::new();
@@ -298,7 +309,12 @@ impl Lab {
             return Ok(());
         }
         let text = |s: ImageShape| format!("{}x{}x{}", s.channels, s.height, s.width);
-        Err(JsError::new(&format!("{} takes images of {}, these are {}", loaded.about.name, text(expected), text(found))))
+        Err(JsError::new(&format!(
+            "{} takes images of {}, these are {}",
+            loaded.about.name,
+            text(expected),
+            text(found)
+        )))
     }
 
     fn input(&self, loaded: &Loaded, pixels: &[u8]) -> Result<Tensor<4>, JsError> {
@@ -310,6 +326,12 @@ impl Lab {
         let values: Vec<f32> = pixels.iter().map(|&p| f32::from(p) / 255.0).collect();
         Ok(Tensor::from_data(TensorData::new(values, [1, channels, height, width]), &self.inside.device))
     }
+}
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = console)]
+    fn warn(text: &str);
 }
 
 /// Tells the worker through its function `deviceLost`: a callback of wgpu may hold nothing of JavaScript.

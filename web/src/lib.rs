@@ -12,6 +12,12 @@ pub use lab::Lab;
 
 use wasm_bindgen::prelude::*;
 
+/// Lets a fault of the program be read in the browser's console.
+#[wasm_bindgen(start)]
+pub fn start() {
+    console_error_panic_hook::set_once();
+}
+
 /// An error of the library, as JavaScript throws it.
 fn thrown(e: impl std::fmt::Display) -> JsError {
     JsError::new(&e.to_string())

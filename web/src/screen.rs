@@ -21,10 +21,7 @@ enum Painter {
 
 impl Screen {
     /// Draws through `gpu` and its instance and adapter, or as pixels without one.
-    pub fn new(
-        canvas: OffscreenCanvas,
-        gpu: Option<(&Gpu, &wgpu::Instance, &wgpu::Adapter)>,
-    ) -> Result<Self, JsError> {
+    pub fn new(canvas: OffscreenCanvas, gpu: Option<(&Gpu, &wgpu::Instance, &wgpu::Adapter)>) -> Result<Self, JsError> {
         let painter = match gpu {
             Some((gpu, instance, adapter)) => {
                 let target = wgpu::SurfaceTarget::OffscreenCanvas(canvas.clone());
@@ -58,8 +55,7 @@ impl Screen {
         }
         match &self.painter {
             Painter::Gpu { gpu, surface, format, grid } => {
-                let source: Source =
-                    on_device.source().ok_or_else(|| JsError::new("the images are not on the GPU"))?;
+                let source: Source = on_device.source().ok_or_else(|| JsError::new("the images are not on the GPU"))?;
                 surface.configure(
                     &gpu.device,
                     &wgpu::SurfaceConfiguration {

@@ -32,7 +32,12 @@ impl Lab {
     /// Trains a recipe, JSON, on the data set at hand. Calls `tell(json)` with `{losses, first_step}` and
     /// `{epoch}`, and `turn()`, which returns a promise, whenever the worker should look at its messages. Ends with the
     /// history of all epochs as JSON; the model at hand is then the trained one.
-    pub async fn train(&self, recipe: String, tell: js_sys::Function, turn: js_sys::Function) -> Result<String, JsError> {
+    pub async fn train(
+        &self,
+        recipe: String,
+        tell: js_sys::Function,
+        turn: js_sys::Function,
+    ) -> Result<String, JsError> {
         let inside = self.inside();
         let recipe: Recipe = serde_json::from_str(&recipe).map_err(thrown)?;
         recipe.validate().map_err(thrown)?;
