@@ -4,7 +4,7 @@
 //! [`CONNECTIONS`] threads for [`PATIENCE`], and no memory to speak of.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{ErrorKind as IoError, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -101,7 +101,12 @@ fn read_request(client: &mut TcpStream) -> std::io::Result<Result<Wanted, &'stat
             return Ok(Err("408 Request Timeout"));
         }
         client.set_read_timeout(Some(left))?;
-        let n = client.read(&mut part)?;
+        let n = match client.read(&mut part) {
+            Err(e) if matches!(e.kind(), IoError::WouldBlock | IoError::TimedOut) => {
+                return Ok(Err("408 Request Timeout"));
+            }
+            n => n?,
+        };
         bytes.extend_from_slice(&part[..n]);
         let mut headers = [httparse::EMPTY_HEADER; 100];
         let mut request = httparse::Request::new(&mut headers);

@@ -644,3 +644,12 @@ fn tensorboard_reads_every_scalar() {
         }
     }
 }
+
+#[test]
+fn half_precision_is_refused_where_there_is_none() {
+    let dir = tempdir().unwrap();
+    let (code, _, stderr) = run(dir.path(), &[&["train", "--precision", "f16"][..], &SAMPLE].concat());
+    assert!(code == 2 && stderr.contains("has no half precision"), "{code} {stderr}");
+    assert!(!dir.path().join("runs").exists());
+    assert_eq!(run(dir.path(), &[&["train", "--precision", "f8"][..], &SAMPLE].concat()).0, 2);
+}

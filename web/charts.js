@@ -17,7 +17,7 @@ export function plot() {
   const accuracy = [state.history.map((m) => m.epoch), state.history.map((m) => m.test_accuracy)];
   if (!charts) {
     const chart = (title, x, stroke, data, into) => new uPlot({
-      title, width, height: 190, cursor: { drag: { x: false, y: false } },
+      title, width, height: 190, legend: { show: false }, cursor: { drag: { x: false, y: false } },
       scales: { x: { time: false } }, axes: [{ label: x, stroke: ink, grid: { stroke: line }, labelSize: 18 }, { stroke: ink, grid: { stroke: line }, size: 60 }],
       series: [{ label: x }, { label: title, stroke, width: 2, points: { show: title !== 'train loss' } }],
     }, data, $(into));

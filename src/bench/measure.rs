@@ -122,7 +122,7 @@ impl Bench<'_> {
         if !is_cpu(&device) {
             self.begin("upload");
             let seconds = self.seconds(|| Tensor::<1>::from_data(data.clone(), &device)).await?;
-            self.rate("upload", "GB/s", gigabytes, &seconds, Some(format!("{} MB", 4 * n >> 20)));
+            self.rate("upload", "GB/s", gigabytes, &seconds, Some(format!("{} MB", (4 * n) >> 20)));
             self.begin("download");
             let tensor = Tensor::<1>::from_data(data, &device);
             let mut seconds = Vec::new();
@@ -151,7 +151,7 @@ impl Bench<'_> {
         let values = Tensor::<1>::ones([n], &self.device);
         let seconds = self.seconds(|| values.clone() * 2.0).await?;
         // Read once, written once.
-        self.rate("memory", "GB/s", 8e-9 * n as f64, &seconds, Some(format!("{} MB, times 2", 4 * n >> 20)));
+        self.rate("memory", "GB/s", 8e-9 * n as f64, &seconds, Some(format!("{} MB, times 2", (4 * n) >> 20)));
         Ok(())
     }
 

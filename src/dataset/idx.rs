@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn counts_must_agree() {
-        let error = split(&images(2, 1, 1, 2), &[0, 0, 8, 1, 0, 0, 0, 1, 7]).unwrap_err();
+        let error = parse_split(&images(2, 1, 1, 2), &[0, 0, 8, 1, 0, 0, 0, 1, 7]).unwrap_err();
         assert_eq!(error, "2 images but 1 labels");
     }
 
