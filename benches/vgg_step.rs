@@ -3,7 +3,7 @@
 //!     cargo bench --bench vgg_step [-- DEVICE [STEPS]]
 //!
 //! Forward, backward and optimizer of this program's model on made-up images; each part ends with a synchronisation.
-//! `benches/peers/pytorch_vgg.py` is the same in PyTorch.
+//! `benches/peers/pytorch.py` measures the same step in PyTorch.
 
 use std::time::Instant;
 

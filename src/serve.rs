@@ -1,7 +1,7 @@
 //! A web server for the page, and nothing else: every file is in memory under its exact name.
 //!
-//! One request a connection, a thread for each, bounded in number, time and size: a slow or hostile client costs one of
-//! [`CONNECTIONS`] threads for [`PATIENCE`], and no memory to speak of.
+//! One request a connection, a thread for each, bounded in number, time and size: a slow or hostile client costs a thread
+//! for some seconds, and no memory to speak of.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind as IoError, Read, Write};

@@ -166,7 +166,9 @@ impl Bench<'_> {
             let name = format!("matmul_{suffix}");
             self.begin(&name);
             let matrix = Tensor::<2>::ones([n, n], &self.device).cast(dtype);
-            let seconds = self.seconds(|| matrix.clone().matmul(matrix.clone()).flatten(0, 1)).await?;
+            let product = || matrix.clone().matmul(matrix.clone()).flatten::<1>(0, 1);
+            let seconds = self.seconds(product).await?;
+            check_ones(&name, product().narrow(0, n * n / 2, 1), n).await?;
             self.rate(&name, "GFLOP/s", 2e-9 * (n as f64).powi(3), &seconds, Some(format!("{n}x{n}")));
 
             let name = format!("conv_{suffix}");
@@ -174,7 +176,9 @@ impl Bench<'_> {
             let x = Tensor::<4>::ones([images, channels, side, side], &self.device).cast(dtype);
             let w = Tensor::<4>::ones([channels, channels, 3, 3], &self.device).cast(dtype);
             let options = || ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
-            let seconds = self.seconds(|| conv2d(x.clone(), w.clone(), None, options()).flatten(0, 3)).await?;
+            let maps = || conv2d(x.clone(), w.clone(), None, options()).flatten::<1>(0, 3);
+            let seconds = self.seconds(maps).await?;
+            check_ones(&name, maps().narrow(0, side * side / 2 + side / 2, 1), 9 * channels).await?;
             let work = 2e-9 * (images * side * side * channels * channels * 9) as f64;
             let note = format!("3x3, {channels} to {channels} channels, {side}x{side}, batch {images}");
             self.rate(&name, "GFLOP/s", work, &seconds, Some(note));
@@ -199,6 +203,17 @@ impl Bench<'_> {
             self.rate("gather_by_burn", "images/s", batch as f64, &seconds, note);
         }
         Ok(())
+    }
+}
+
+/// Checks a sum over ones: a kernel that was not run is fast.
+async fn check_ones(name: &str, sum: Tensor<1>, expected: usize) -> Result<()> {
+    match metrics::read(sum).await?.first() {
+        Some(&found) if (found - expected as f32).abs() < 0.5 => Ok(()),
+        found => {
+            let message = format!("wrong results: {name} of ones gives {found:?}, expected {expected}");
+            Err(Error::new(ErrorKind::Training, message))
+        }
     }
 }
 
