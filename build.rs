@@ -3,7 +3,9 @@
 use std::process::Command;
 
 fn main() {
-    println!("cargo:rerun-if-changed=Cargo.lock");
+    for path in ["Cargo.lock", "src", "shaders"] {
+        println!("cargo:rerun-if-changed={path}"); // a change makes the commit dirty
+    }
     println!("cargo:rerun-if-changed=.git/HEAD");
     println!("cargo:rerun-if-changed=.git/refs/heads");
     let git = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output();

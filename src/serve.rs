@@ -67,6 +67,7 @@ struct Wanted {
     method: String,
     path: String,
     takes_gzip: bool,
+    host: String,
 }
 
 fn answer(files: &BTreeMap<String, File>, mut client: TcpStream) -> std::io::Result<()> {
@@ -75,6 +76,17 @@ fn answer(files: &BTreeMap<String, File>, mut client: TcpStream) -> std::io::Res
         Ok(wanted) => wanted,
         Err(status) => return respond(&mut client, status, "", "text/plain", b"", true),
     };
+    // A page of elsewhere may have its own name point here; it must not read what this machine alone should.
+    if client.local_addr()?.ip().is_loopback() && !is_local(&wanted.host) {
+        return respond(
+            &mut client,
+            "403 Forbidden",
+            "",
+            "text/plain",
+            b"this server is for this machine alone\n",
+            true,
+        );
+    }
     let path = wanted.path.split(['?', '#']).next().unwrap_or_default().trim_start_matches('/');
     let path = if path.is_empty() { "index.html" } else { path };
     let body = wanted.method == "GET";
@@ -126,10 +138,23 @@ fn read_request(client: &mut TcpStream) -> std::io::Result<Result<Wanted, &'stat
                     method: request.method.unwrap_or_default().into(),
                     path: request.path.unwrap_or_default().into(),
                     takes_gzip: request.headers.iter().any(accepts),
+                    host: host(request.headers),
                 }));
             }
         }
     }
+}
+
+/// The name that a client reaches the server by, without its port; empty if it does not say.
+fn host(headers: &[httparse::Header<'_>]) -> String {
+    let value = headers.iter().find(|h| h.name.eq_ignore_ascii_case("host")).map_or(&b""[..], |h| h.value);
+    let value = String::from_utf8_lossy(value);
+    let end = if value.starts_with('[') { value.find(']').map(|i| i + 1) } else { value.find(':') };
+    value[..end.unwrap_or(value.len())].to_string()
+}
+
+fn is_local(host: &str) -> bool {
+    host.is_empty() || host == "localhost" || host == "[::1]" || host.starts_with("127.")
 }
 
 fn respond(
@@ -146,9 +171,13 @@ fn respond(
          Vary: Accept-Encoding\r\nCache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n\
          Referrer-Policy: no-referrer\r\nContent-Security-Policy: {POLICY}\r\n\r\n"
     );
-    client.write_all(head.as_bytes())?;
-    if body {
-        client.write_all(content)?;
+    // A client that takes a little now and then must not start the clock anew each time.
+    let deadline = Instant::now() + 6 * PATIENCE;
+    for part in [head.as_bytes()].into_iter().chain(content.chunks(64 << 10).filter(|_| body)) {
+        if Instant::now() > deadline {
+            return Err(IoError::TimedOut.into());
+        }
+        client.write_all(part)?;
     }
     client.flush()
 }

@@ -105,6 +105,8 @@ fn reports_that_are_none_are_refused_by_name() {
     }
     let (code, _, stderr) = run(dir.path(), &["bench", "--compare", "absent.json"]);
     assert!(code == 1 && stderr.contains("absent.json"), "{stderr}");
+    fs::write(dir.path().join("good.json"), EXAMPLE).unwrap();
+    assert_eq!(run(dir.path(), &["bench", "--compare", "good.json", "-o", "json"]).0, 2);
     assert_eq!(run(dir.path(), &["bench", "--timeout", "0"]).0, 2);
     assert_eq!(run(dir.path(), &["bench", "--device", "no such"]).0, 1);
 }

@@ -97,6 +97,9 @@ fn shaders_agree_on(device: &Device) {
 fn grids_are_drawn_alike_on_every_device() {
     let mut candidates = list(&Request::Gpu);
     candidates.retain(|c| c.info.kind != AdapterKind::Cpu);
+    if candidates.is_empty() {
+        println!("skipped grids_are_drawn_alike_on_every_device: there is no adapter");
+    }
     for candidate in candidates {
         let (device, gpu) = candidate.open_shared().unwrap();
         let grid = TileGrid::new(&gpu.unwrap(), wgpu::TextureFormat::Rgba8Unorm);

@@ -47,6 +47,6 @@ if "$tinderbox" devices | grep -q llvmpipe; then
   [ "$pixels" -gt 300 ]
   close
   wait "$program" || { cat log; exit 1; }
-  ! grep -q 'panicked' log
+  if grep -q 'panicked' log; then cat log; exit 1; fi
 fi
 echo "3 passed, 0 failed"

@@ -17,6 +17,7 @@ async function fall(reason) {
 }
 
 async function start(kind, reason = '') {
+  state.starting = true;
   enable(false);
   $('device').value = kind;
   badge('', `starting ${kind === 'cpu' ? 'the CPU' : 'WebGPU'} …`);
@@ -36,6 +37,7 @@ async function start(kind, reason = '') {
     await newScreen();
     await loadData();
     await loadModels();
+    state.starting = false;
     enable(true);
   } catch (error) {
     if (mine !== current) return; // a newer start is under way
@@ -54,6 +56,7 @@ function enable(on) {
   for (const id of ['shuffle', 'classify', 'start', 'bench']) $(id).disabled = !on;
   for (const id of ['pause', 'step', 'stop']) $(id).disabled = true;
   $('save').disabled = !on;
+  $('device').disabled = false;
 }
 
 async function newScreen() {

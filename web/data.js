@@ -5,6 +5,7 @@ import { ask } from './lab.js';
 const TILE = 28, GAP = 8, SHOWN = 60;
 const GREY = 0x8a8a8a, GOOD = 0x009e73, WRONG = 0xd55e00;
 
+export const SAMPLE_NAME = 'MNIST, a sample';
 export const SAMPLE = ['train-images-idx3-ubyte', 'train-labels-idx1-ubyte', 't10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte'];
 
 export async function gunzip(blob) {
@@ -22,7 +23,7 @@ export async function loadData() {
     const bytes = await gunzip(await (await fetched(`data/${name}.gz`)).blob());
     return new Uint8Array(bytes);
   }));
-  await takeData(state.dataName ?? 'MNIST, a sample', files);
+  await takeData(state.dataName ?? SAMPLE_NAME, files);
 }
 
 export async function takeData(name, files) {

@@ -93,7 +93,7 @@ function showAnswer({ seen, probabilities, milliseconds, responses }) {
   grey($('seen'), shape.width, shape.height, (i) => shape.channels === 3
     ? [0, 1, 2].map((c) => seen[c * shape.width * shape.height + i]) : Array(3).fill(seen[i]));
   const [channels, height, width] = responses;
-  const high = Math.max(1e-6, ...responses.slice(3));
+  const high = responses.slice(3).reduce((high, value) => Math.max(high, value), 1e-6);
   const across = width === 1 ? 16 : 8, down = Math.ceil(channels / across);
   grey($('responses'), Math.max(1, across * width), Math.max(1, down * height), (i) => {
     const [x, y] = [i % (across * width), Math.floor(i / (across * width))];

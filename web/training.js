@@ -1,7 +1,7 @@
 // Training in the tab, and the benchmark.
 import { $, settings, state } from './common.js';
 import { plot, resetCharts } from './charts.js';
-import { classify } from './data.js';
+import { SAMPLE_NAME, classify } from './data.js';
 import { ask } from './lab.js';
 import { choose } from './models.js';
 
@@ -66,7 +66,7 @@ export async function train() {
     await choose(state.models.length - 1);
     await classify();
   } finally {
-    training(false);
+    if (!state.starting) training(false);
   }
 }
 
@@ -86,6 +86,7 @@ export function onBench({ name, median, unit }) {
 }
 
 export async function bench() {
+  if (state.dataName !== SAMPLE_NAME) throw new Error('the benchmark is on the sample of MNIST: reload the page for it');
   $('bench-table').tBodies[0].replaceChildren();
   $('bench-status').textContent = 'measuring …';
   training(true);

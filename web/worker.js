@@ -47,7 +47,6 @@ const calls = {
     const milliseconds = performance.now() - start;
     return { seen, probabilities, milliseconds, responses: await lab.responses(seen) };
   },
-  logits: (pixels) => lab.logits(new Uint8Array(pixels)),
   async train(recipe) {
     paused = false;
     const tell = (text) => postMessage({ event: 'train', ...JSON.parse(text) });

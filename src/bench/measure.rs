@@ -187,7 +187,7 @@ impl Bench<'_> {
     }
 
     async fn gather(&mut self, dataset: &Dataset) -> Result<()> {
-        let batch = 500;
+        let batch = dataset.train.len().min(500);
         let split = DeviceSplit::new(&dataset.train, &self.device);
         let order = split.shuffled(0, 0, Augment { crop: 0, flip: false });
         self.begin("gather");

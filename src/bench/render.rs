@@ -29,11 +29,14 @@ fn find<'a>(row: &'a Row, name: &str) -> Option<&'a Measurement> {
     row.measurements.iter().find(|m| m.name == name)
 }
 
-/// A row's heading: the device, and the machine where there are several.
-fn heading((report, row): &Column<'_>, reports: usize) -> String {
+/// A row's heading: the device, the machine where there are several, and whether to trust it.
+fn heading((report, row): &Column<'_>, reports: &[Report]) -> String {
     let software = if row.device.kind == AdapterKind::Software { ", software" } else { "" };
     let device = format!("{} ({}{software})", row.name, row.device.api);
-    if reports < 2 { device } else { format!("{device} on {}", report.machine.cpu) }
+    let one_machine = reports.iter().all(|other| other.machine == report.machine);
+    let machine = if one_machine { String::new() } else { format!(" on {}", report.machine.cpu) };
+    let failed = if row.failed.is_some() { ", FAILED" } else { "" };
+    format!("{device}{machine}{failed}")
 }
 
 /// A median, with the spread in percent of it: half the range between the lowest and the highest.
@@ -46,7 +49,7 @@ fn cell(m: &Measurement) -> String {
 pub fn markdown(reports: &[Report]) -> String {
     let columns = columns(reports);
     let mut text = String::new();
-    let heads: Vec<String> = columns.iter().map(|column| heading(column, reports.len()).replace('|', "/")).collect();
+    let heads: Vec<String> = columns.iter().map(|column| heading(column, reports).replace('|', "/")).collect();
     let _ = writeln!(text, "| | unit | {} |\n|---|---|{}", heads.join(" | "), "--:|".repeat(heads.len()));
     for name in names(&columns) {
         let cells: Vec<String> =
@@ -57,7 +60,7 @@ pub fn markdown(reports: &[Report]) -> String {
     let _ = writeln!(text, "| warm-up and tuning | | {} |", warmups.join(" | "));
     for ((_, row), head) in columns.iter().zip(&heads) {
         if let Some(reason) = &row.failed {
-            let _ = writeln!(text, "\nFAILED: {head}: {}", brief(reason));
+            let _ = writeln!(text, "\nFAILED: {}: {}", head.trim_end_matches(", FAILED"), brief(reason));
         }
     }
     for line in notes(reports) {
@@ -151,7 +154,7 @@ pub fn html(reports: &[Report]) -> String {
                 body,
                 "<tr><th scope=\"row\">{}</th><td>{}</td><td class=\"bar\"><svg role=\"presentation\" \
                  viewBox=\"0 0 100 1\" preserveAspectRatio=\"none\"><rect width=\"{:.2}\" height=\"1\"/></svg></td></tr>",
-                escape(&heading(column, reports.len())),
+                escape(&heading(column, reports)),
                 escape(&cell(m)),
                 100.0 * m.median / longest.max(f64::MIN_POSITIVE)
             );
@@ -160,7 +163,12 @@ pub fn html(reports: &[Report]) -> String {
     }
     for (_, row) in columns.iter().filter(|(_, row)| row.failed.is_some()) {
         let reason = row.failed.as_deref().unwrap_or_default();
-        let _ = writeln!(body, "<p class=\"failed\">FAILED: {}: {}</p>", escape(&row.name), escape(&brief(reason)));
+        let _ = writeln!(
+            body,
+            "<p class=\"failed\">FAILED: {}: {}</p>",
+            escape(&row.device.to_string()),
+            escape(&brief(reason))
+        );
     }
     let notes: String = notes(reports).iter().map(|line| format!("<p>{}</p>", escape(line))).collect();
     format!(

@@ -93,7 +93,7 @@ pub struct Row {
 /// One number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
-    /// Such as `train_linear_v1`; the same name means the same work on every device.
+    /// Such as `train_linear_v1`; the same name means the same work, of a size that the note tells.
     pub name: String,
     /// Such as `images/s`.
     pub unit: String,

@@ -75,7 +75,7 @@ pub fn run(args: BenchArgs) -> Result<()> {
     if !args.compare.is_empty() {
         let reports = args.compare.iter().map(read).collect::<Result<Vec<_>>>()?;
         return match args.output {
-            Format::Json => print_json(&reports),
+            Format::Json => Err(Error::usage("--compare writes md, csv or html: each report is JSON already")),
             format => write(&reports, format),
         };
     }

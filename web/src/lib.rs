@@ -1,7 +1,7 @@
 //! The thin layer between a page and the library: bytes, numbers and JSON in, bytes, numbers and JSON out.
 //!
 //! A [`Lab`] is one device with a data set, a model and a canvas. It lives in a worker, so that the page stays
-//! responsive whatever it computes; `web/page/worker.js` speaks to it. Errors are strings that a visitor can read.
+//! responsive whatever it computes; `web/worker.js` speaks to it. Errors are strings that a visitor can read.
 
 mod data;
 mod lab;

@@ -48,6 +48,7 @@ impl Lab {
         }
         inside.control.stop.store(0, Ordering::Relaxed);
         inside.control.paused.set(false);
+        inside.control.steps.set(0);
         inside.control.learning_rate.set(None);
         let about = About {
             name: format!("{}, trained here", recipe.short_name()),
@@ -68,11 +69,6 @@ impl Lab {
             Err(e) if matches!(e.kind(), ErrorKind::Interrupted(_)) => Ok("[]".into()),
             Err(e) => Err(thrown(e)),
         }
-    }
-
-    /// Whether a run is under way.
-    pub fn training(&self) -> bool {
-        self.inside().busy.get()
     }
 
     /// Pauses the run before its next step, or lets it go on.
@@ -170,8 +166,7 @@ impl Observer for Messages {
                 self.keep(state);
                 self.say(serde_json::json!({"epoch": history.last()}));
             }
-            Event::MidEpoch { state } | Event::Interrupted { state } => self.keep(state),
-            Event::Finished { .. } | Event::Step { .. } => {}
+            Event::MidEpoch { .. } | Event::Interrupted { .. } | Event::Finished { .. } | Event::Step { .. } => {}
         }
         Ok(())
     }
