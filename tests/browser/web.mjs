@@ -1,6 +1,7 @@
 // The page in headless Chromium: node tests/browser/web.mjs TINDERBOX RUN [SCREENSHOTS]
 // RUN is a finished run on mnist-sample, whose weights `tinderbox serve` hands to the page. Without an adapter the page
-// must do everything on the CPU; with SwiftShader as WebGPU adapter, the same after its self-test. ONLY=words runs the
+// must do everything on the CPU; with SwiftShader as WebGPU adapter, the same after its self-test, or on the CPU if that
+// finds wrong results. ONLY=words runs the
 // checks that have the words in their names.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
@@ -242,7 +243,15 @@ try {
     const timeout = 400_000;
     await ready(page, "", timeout);
     console.log(`  ${await text(page, "badge")}`);
-    assert.match(await text(page, "badge"), /WebGPU · self-test passed/);
+    if (!/WebGPU · self-test passed/.test(await text(page, "badge"))) {
+      // Which of its kernels burn finds fastest differs from start to start, and browsers refuse some of them, which then
+      // compute nothing. The self-test must see that, and the CPU take over.
+      assert.match(await text(page, "badge"), /^CPU · no WebGPU: its results differ from the CPU's by /);
+      assert.match(await text(page, "data-about"), /drawn by the CPU/);
+      await everything(page, { epochs: 1, timeout: 60_000 });
+      troubles.splice(0, troubles.length, ...troubles.filter((trouble) => trouble.startsWith("request to")));
+      return;
+    }
     assert.match(await text(page, "data-about"), /drawn by tile_grid.wgsl/);
     // Training on a software adapter tunes for minutes: TINDERBOX_TEST_WEBGPU_EPOCHS=2 asks for it.
     await everything(page, { epochs: Number(process.env.TINDERBOX_TEST_WEBGPU_EPOCHS ?? 0), timeout });
