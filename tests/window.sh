@@ -10,7 +10,7 @@ work="$(mktemp -d)"; cd "$work"
 Xvfb :97 -screen 0 1200x900x24 >/dev/null 2>&1 & xvfb=$!
 trap 'kill $xvfb 2>/dev/null || true; rm -rf "$work"' EXIT
 export DISPLAY=:97
-for _ in $(seq 50); do xdotool getdisplaygeometry >/dev/null 2>&1 && break; sleep 0.1; done
+for _ in $(seq 300); do xdotool getdisplaygeometry >/dev/null 2>&1 && break; sleep 0.1; done
 
 # Without a window manager the keyboard goes to the window under the pointer.
 close() { xdotool mousemove 600 450 keydown Escape; sleep 0.5; xdotool keyup Escape; }
