@@ -197,8 +197,10 @@ impl DeviceSplit {
             Tensor::from_data(TensorData::new(words, [n]), &self.device)
         };
         let on_device = matches!(self.pixels, Pixels::Packed(_)).then(|| {
-            let encode = |i: usize| changes.get(i).copied().unwrap_or_default().encode();
-            OnDevice { indices: upload(indices.clone()), changes: upload((0..indices.len()).map(encode).collect()) }
+            let unchanged = || Tensor::full([indices.len()], Change::default().encode(), &self.device);
+            let encoded = || upload(changes.iter().map(|change| change.encode()).collect());
+            let on_device = if changes.is_empty() { unchanged() } else { encoded() };
+            OnDevice { indices: upload(indices.clone()), changes: on_device }
         });
         Order { indices, changes, on_device }
     }
@@ -278,6 +280,12 @@ fn permutation(n: usize, rng: &mut ChaCha8Rng) -> Vec<i32> {
     let mut order: Vec<i32> = (0..n as i32).collect();
     shuffle(&mut order, rng);
     order
+}
+
+/// One image, `shape.len()` bytes, as a model sees it: `[1, channels, height, width]`, scaled as batches are.
+pub fn one_image(pixels: &[u8], shape: ImageShape, device: &Device) -> Tensor<4> {
+    let dims = [1, shape.channels, shape.height, shape.width];
+    Tensor::from_data(TensorData::new(gather_scaled(pixels, shape.len(), &[0]), dims), device)
 }
 
 /// Bytes of the images at `indices`, each divided by 255, one image after the other.

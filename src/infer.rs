@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use burn::tensor::Device;
 use burn::tensor::activation::softmax;
-use burn::tensor::{Device, Tensor, TensorData};
 
+use crate::batches::one_image;
 use crate::checkpoint;
-use crate::dataset::{DatasetInfo, ImageShape};
+use crate::dataset::DatasetInfo;
 use crate::error::Result;
 use crate::metrics;
 use crate::model::Model;
@@ -59,9 +60,7 @@ impl Trained {
     /// Io or invalid data: the file is no image. Device: the result cannot be read.
     pub fn predict(&self, path: &Path) -> Result<Vec<Guess>> {
         let pixels = to_model_input(&open_image(path)?, self.dataset.shape, self.kind());
-        let ImageShape { channels, height, width } = self.dataset.shape;
-        let values: Vec<f32> = pixels.iter().map(|&p| f32::from(p) / 255.0).collect();
-        let input = Tensor::<4>::from_data(TensorData::new(values, [1, channels, height, width]), &self.device);
+        let input = one_image(&pixels, self.dataset.shape, &self.device);
         let probabilities = softmax(self.model.forward(input), 1).flatten::<1>(0, 1);
         let probabilities = pollster::block_on(metrics::read(probabilities))?;
         let classes = self.dataset.classes.iter().cloned();

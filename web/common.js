@@ -10,7 +10,7 @@ export function keep(key, value) {
   history.replaceState(null, '', changed.length ? `#${new URLSearchParams(changed)}` : location.pathname + location.search);
 }
 
-export const state = { labels: null, said: null, shown: [], models: [], model: null, about: null, history: [], points: null, steps: 0 };
+export const state = { labels: null, said: null, shown: [], models: [], about: null, history: [], points: null, steps: 0 };
 
 export function say(text) {
   $('message').textContent = text;

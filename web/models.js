@@ -7,7 +7,7 @@ import { askAgain } from './pad.js';
 export async function loadModels() {
   const list = await (await fetched('models/models.json')).json();
   state.models = [...list.map((about) => ({ about, path: `models/${about.file}` })), ...state.models.filter((m) => !m.path)];
-  await choose(state.model ? Math.max(0, state.models.findIndex((m) => m.about.name === state.model)) : 0);
+  await choose(Math.max(0, state.models.findIndex((m) => m.about.name === state.about?.name)));
 }
 
 export async function choose(index) {
@@ -28,7 +28,7 @@ function fillModels(index) {
 }
 
 async function useModel(about) {
-  [state.about, state.model, state.said] = [about, about.name, null];
+  [state.about, state.said] = [about, null];
   const { recipe, shape, classes, accuracy } = about;
   $('model-about').textContent = `${recipe.model}${recipe.batch_norm ? ' with batch normalization' : ''}, loss ${recipe.loss}, ` +
     `${shape.channels}×${shape.height}×${shape.width}, ${classes.length} classes` + (accuracy ? `, ${accuracy.toFixed(2)} % on its test set` : '');

@@ -2,7 +2,7 @@
 
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use web_time::Instant;
 
 use super::schema::Measurement;
@@ -12,7 +12,7 @@ use crate::dataset::Dataset;
 use crate::device::{AdapterKind, DeviceInfo, is_cpu};
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics;
-use crate::recipe::Augment;
+use crate::recipe::{Augment, Precision};
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -156,7 +156,7 @@ impl Bench<'_> {
     }
 
     async fn arithmetic(&mut self) -> Result<()> {
-        let half = self.device.supports_dtype(DType::F16) && !is_cpu(&self.device);
+        let half = Precision::F16.on(&self.device) == Precision::F16;
         let n = self.plan.size(2048, 512);
         let (images, channels, side) = (self.plan.size(64, 16), 64, 32);
         for (dtype, suffix) in [(FloatDType::F32, "f32"), (FloatDType::F16, "f16")] {

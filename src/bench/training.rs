@@ -132,7 +132,7 @@ async fn infer(
         bench.begin(&name);
         let (images, _) = made_up(batch, shape, &bench.device);
         let seconds = bench.seconds(|| model.forward(images.clone()).flatten(0, 1)).await?;
-        let note = [note.clone(), Some(format!("batch {batch}"))].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let note = with_batch(&note, batch);
         if batch == 1 {
             bench.time(&name, "ms", seconds.iter().map(|s| 1000.0 * s).collect(), Some(note));
         } else {
@@ -167,9 +167,14 @@ async fn vgg(bench: &mut Bench<'_>) -> Result<()> {
     }
     let rest = seconds.split_off(2); // the first two compile, tune, and fill caches
     bench.warmup += seconds.iter().map(|s| (s - rest[0]).max(0.0)).sum::<f64>();
-    let about = [note.clone(), Some(format!("batch {batch}"))].into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let about = with_batch(&note, batch);
     bench.rate(&full, "images/s", batch as f64, &rest, Some(about));
     infer(bench, name, note, &model.valid(), shape).await
+}
+
+/// A note, if there is one, and the batch size.
+fn with_batch(note: &Option<String>, batch: usize) -> String {
+    note.iter().cloned().chain([format!("batch {batch}")]).collect::<Vec<_>>().join(", ")
 }
 
 /// A preset on the sample.

@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicUsize;
 
 use burn::module::Module;
 use burn::tensor::activation::{relu, softmax};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use image::{DynamicImage, RgbaImage};
 use serde::{Deserialize, Serialize};
-use tinderbox::batches::DeviceSplit;
+use tinderbox::batches::{DeviceSplit, one_image};
 use tinderbox::bench::{self, Machine, Plan, Report, Row, SCHEMA, Told, Tool};
 use tinderbox::dataset::{Dataset, ImageShape, Split};
 use tinderbox::device::{DeviceInfo, cpu_info};
@@ -306,13 +306,12 @@ impl Lab {
     }
 
     fn input(&self, loaded: &Loaded, pixels: &[u8]) -> Result<Tensor<4>, JsError> {
-        let ImageShape { channels, height, width } = loaded.about.shape;
-        if pixels.len() != loaded.about.shape.len() {
-            let message = format!("expected {} values of an image, found {}", loaded.about.shape.len(), pixels.len());
+        let shape = loaded.about.shape;
+        if pixels.len() != shape.len() {
+            let message = format!("expected {} values of an image, found {}", shape.len(), pixels.len());
             return Err(JsError::new(&message));
         }
-        let values: Vec<f32> = pixels.iter().map(|&p| f32::from(p) / 255.0).collect();
-        Ok(Tensor::from_data(TensorData::new(values, [1, channels, height, width]), &self.inside.device))
+        Ok(one_image(pixels, shape, &self.inside.device))
     }
 }
 
