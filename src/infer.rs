@@ -7,22 +7,22 @@ use burn::tensor::activation::softmax;
 
 use crate::batches::one_image;
 use crate::checkpoint;
-use crate::dataset::DatasetInfo;
-use crate::error::Result;
+use crate::dataset::{Dataset, ImageShape};
+use crate::error::{Error, Result};
 use crate::metrics;
 use crate::model::Model;
 use crate::picture::{Kind, open_image, to_model_input};
-use crate::recipe::Recipe;
 use crate::run_dir::RunDir;
+use crate::weights::About;
 
 /// A model with what is needed to use it.
 pub struct Trained {
-    /// What was trained.
-    pub recipe: Recipe,
-    /// The epoch whose weights these are.
-    pub epoch: usize,
-    /// Class names and image shape.
-    pub dataset: DatasetInfo,
+    /// A run's, or a file's.
+    pub name: String,
+    /// What was trained, for which images.
+    pub about: About,
+    /// The epoch whose weights these are, if known.
+    pub epoch: Option<usize>,
     /// In inference mode.
     pub model: Model,
     device: Device,
@@ -37,6 +37,18 @@ pub struct Guess {
 }
 
 impl Trained {
+    /// Loads a run's checkpoint, `best` or `last`, or a file of weights, onto a device.
+    ///
+    /// # Errors
+    /// Missing or invalid data.
+    pub fn open(path: &Path, checkpoint: &str, device: &Device) -> Result<Self> {
+        if path.is_file() {
+            Self::from_file(path, device)
+        } else {
+            Self::load(&RunDir::open(path)?, checkpoint, device)
+        }
+    }
+
     /// Loads the checkpoint `best` or `last` of a run onto a device.
     ///
     /// # Errors
@@ -45,13 +57,42 @@ impl Trained {
         let device = device.clone().inner();
         let dataset = dir.dataset()?;
         let saved = checkpoint::load(&dir.checkpoints(), checkpoint)?;
-        let (recipe, epoch) = (saved.recipe.clone(), saved.progress.history.len());
-        let fresh = Model::new(&recipe, dataset.shape, dataset.classes.len(), &device);
-        Ok(Self { recipe, epoch, dataset, model: saved.restore_model(fresh)?, device })
+        let about = About::new(&saved.recipe, dataset.shape, &dataset.classes);
+        let epoch = Some(saved.progress.history.len());
+        let fresh = Model::new(&about.recipe, about.shape, about.classes.len(), &device);
+        Ok(Self { name: dir.name(), about, epoch, model: saved.restore_model(fresh)?, device })
+    }
+
+    fn from_file(path: &Path, device: &Device) -> Result<Self> {
+        let device = device.clone().inner();
+        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, &e))?;
+        let invalid = |e: Error| Error::invalid(path, e);
+        let about = About::of(&bytes).map_err(invalid)?;
+        let model = about.load(bytes, &device).map_err(invalid)?;
+        Ok(Self { name: path.display().to_string(), about, epoch: None, model, device })
+    }
+
+    /// Checks that the weights can be measured on these images.
+    ///
+    /// # Errors
+    /// Usage: images of another shape, or more classes.
+    pub fn check_data(&self, dataset: &Dataset) -> Result<()> {
+        let (expected, found) = (self.about.shape, dataset.shape());
+        if expected == found && dataset.classes.len() <= self.about.classes.len() {
+            return Ok(());
+        }
+        let size =
+            |s: ImageShape, classes: usize| format!("{}x{}x{} in {classes} classes", s.channels, s.height, s.width);
+        let expected = size(expected, self.about.classes.len());
+        let found = size(found, dataset.classes.len());
+        Err(Error::usage(format!(
+            "{} is for images of {expected}, these are {found}: choose another --dataset",
+            self.name
+        )))
     }
 
     fn kind(&self) -> Kind {
-        if self.recipe.dataset.starts_with("mnist") { Kind::Digit } else { Kind::Picture }
+        if self.about.recipe.dataset.starts_with("mnist") { Kind::Digit } else { Kind::Picture }
     }
 
     /// The classes of an image by falling probability.
@@ -59,11 +100,11 @@ impl Trained {
     /// # Errors
     /// Io or invalid data: the file is no image. Device: the result cannot be read.
     pub fn predict(&self, path: &Path) -> Result<Vec<Guess>> {
-        let pixels = to_model_input(&open_image(path)?, self.dataset.shape, self.kind());
-        let input = one_image(&pixels, self.dataset.shape, &self.device);
+        let pixels = to_model_input(&open_image(path)?, self.about.shape, self.kind());
+        let input = one_image(&pixels, self.about.shape, &self.device);
         let probabilities = softmax(self.model.forward(input), 1).flatten::<1>(0, 1);
         let probabilities = pollster::block_on(metrics::read(probabilities))?;
-        let classes = self.dataset.classes.iter().cloned();
+        let classes = self.about.classes.iter().cloned();
         let mut guesses: Vec<Guess> =
             classes.zip(probabilities).map(|(class, probability)| Guess { class, probability }).collect();
         guesses.sort_by(|a, b| b.probability.total_cmp(&a.probability));

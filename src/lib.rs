@@ -15,6 +15,7 @@ pub mod random;
 pub mod recipe;
 
 pub mod device;
+#[cfg(feature = "native")]
 pub mod tuning;
 
 pub mod dataset;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use brotli::enc::BrotliEncoderParams;
 use burn::module::Module;
 use burn::tensor::Device;
 use flate2::Compression;
@@ -18,7 +19,6 @@ use crate::dataset::SAMPLE_FILES;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::hex;
 use crate::infer::Trained;
-use crate::report::artifacts::describe;
 use crate::run_dir::RunDir;
 use crate::weights;
 
@@ -99,12 +99,13 @@ fn read(page: &Path, name: &str) -> Result<Vec<u8>> {
 /// The manifest of a run's weights, as the page reads it, and the weights.
 fn model_of(dir: &RunDir, checkpoint: &str) -> Result<(Value, Vec<u8>)> {
     let trained = Trained::load(dir, checkpoint, &Device::flex())?;
-    let about = describe(&trained.recipe, &trained.dataset);
-    let bytes = weights::to_bytes(&trained.model.valid(), &about.to_string())
+    let text = trained.about.to_json();
+    let bytes = weights::to_bytes(&trained.model.valid(), &text)
         .map_err(|e| Error::new(ErrorKind::InvalidData, format!("the weights cannot be written: {e}")))?;
-    let accuracy = dir.metrics()?.iter().find(|m| m.epoch == trained.epoch).map(|m| m.test_accuracy);
-    let mut manifest = about;
-    manifest["name"] = json!(format!("{}, epoch {}", dir.name(), trained.epoch));
+    let epoch = trained.epoch.unwrap_or_default();
+    let accuracy = dir.metrics()?.iter().find(|m| m.epoch == epoch).map(|m| m.test_accuracy);
+    let mut manifest = json!(trained.about);
+    manifest["name"] = json!(format!("{}, epoch {epoch}", dir.name()));
     manifest["file"] = json!("run.safetensors");
     manifest["sha256"] = json!(hex(&Sha256::digest(&bytes)));
     manifest["accuracy"] = json!(accuracy);
@@ -119,21 +120,34 @@ pub fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
     (packed.len() * 10 < bytes.len() * 9).then_some(packed)
 }
 
-/// Writes the site into a folder, each file beside its gzip form, as static hosts serve it.
+/// The bytes as brotli, under the same condition; the best it can do takes a minute for the WebAssembly.
+fn brotli(bytes: &[u8]) -> Option<Vec<u8>> {
+    let best = BrotliEncoderParams { quality: 11, lgwin: 24, size_hint: bytes.len(), ..Default::default() };
+    let mut packed = Vec::new();
+    brotli::BrotliCompress(&mut &bytes[..], &mut packed, &best).ok()?;
+    (packed.len() * 10 < bytes.len() * 9).then_some(packed)
+}
+
+/// Writes the site into a folder, each file beside its gzip and brotli forms, as static hosts serve them. Returns how many
+/// bytes a visitor gets with either.
 ///
 /// # Errors
 /// Io.
-pub fn write(site: &Site, out: &Path) -> Result<()> {
+pub fn write(site: &Site, out: &Path) -> Result<[usize; 2]> {
+    let mut sent = [0; 2];
     for (name, bytes) in site {
         let path = out.join(name);
         let folder = path.parent().unwrap_or(out);
         std::fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, &e))?;
         crate::run_dir::write_atomically(&path, bytes)?;
-        if let Some(packed) = gzip(bytes) {
-            let mut beside = path.into_os_string();
-            beside.push(".gz");
-            crate::run_dir::write_atomically(Path::new(&beside), &packed)?;
+        for (sent, (packed, ending)) in sent.iter_mut().zip([(gzip(bytes), ".gz"), (brotli(bytes), ".br")]) {
+            *sent += packed.as_ref().map_or(bytes.len(), Vec::len);
+            if let Some(packed) = packed {
+                let mut beside = path.clone().into_os_string();
+                beside.push(ending);
+                crate::run_dir::write_atomically(Path::new(&beside), &packed)?;
+            }
         }
     }
-    Ok(())
+    Ok(sent)
 }

@@ -1,18 +1,119 @@
-//! A model's weights as a safetensors file, under PyTorch's names and in PyTorch's layouts.
+//! A model's weights as files, and from one device to another.
 //!
-//! The one format for checkpoints, finished runs and exchange: `fc1.weight` is `[out, in]`, batch norm has
-//! `weight`, `bias`, `running_mean` and `running_var`, as `torch.nn.Module.load_state_dict` expects.
+//! safetensors under PyTorch's names and in PyTorch's layouts is the one format for checkpoints, finished runs and
+//! exchange: `fc1.weight` is `[out, in]`, batch norm has `weight`, `bias`, `running_mean` and `running_var`, as
+//! `torch.nn.Module.load_state_dict` expects. burnpack, with burn's names and layouts, is for other programs on burn.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore};
-use burn::tensor::{Tensor, TensorData};
+use burn::store::burn_pack::{Bytes, Reader, Writer};
+use burn::store::{ApplyResult, BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore};
+use burn::tensor::{Device, Tensor, TensorData};
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
 
-use crate::error::Result as CrateResult;
+use crate::dataset::ImageShape;
+use crate::error::{Error, ErrorKind, Result as CrateResult};
 use crate::metrics::read;
-use crate::model::Model;
+use crate::model::{Model, check_fit};
+use crate::recipe::{Architecture, Recipe};
 
-/// The key under which the file's header keeps the recipe.
-pub const METADATA_KEY: &str = "tinderbox";
+/// The key under which a file keeps its [`About`].
+const METADATA_KEY: &str = "tinderbox";
+
+/// The first bytes of a burnpack file.
+const BURNPACK: &[u8] = b"NRUB";
+
+/// What a file of weights says of itself: all that is needed to use them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// What was trained, and how.
+    pub recipe: Recipe,
+    /// Of every image.
+    pub shape: ImageShape,
+    /// One name a class.
+    pub classes: Vec<String>,
+    /// Bytes of an image times this are the network's input.
+    pub pixel_scale: f64,
+}
+
+impl About {
+    /// Of a model that was trained on images of this shape.
+    pub fn new(recipe: &Recipe, shape: ImageShape, classes: &[String]) -> Self {
+        Self { recipe: recipe.clone(), shape, classes: classes.to_vec(), pixel_scale: 1.0 / 255.0 }
+    }
+
+    /// As the files keep it.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default() // plain data, which JSON always holds
+    }
+
+    /// What a file says of itself.
+    ///
+    /// # Errors
+    /// Invalid data: neither safetensors nor burnpack, cut short, or from another program.
+    pub fn of(bytes: &[u8]) -> CrateResult<Self> {
+        let invalid = |e: String| Error::new(ErrorKind::InvalidData, e);
+        let text = metadata(bytes).map_err(invalid)?.ok_or_else(|| {
+            invalid("does not say which network it is of: expected weights that tinderbox wrote".into())
+        })?;
+        let about: Self = serde_json::from_str(&text)
+            .map_err(|e| invalid(format!("does not say which network it is of, as this version reads it: {e}")))?;
+        about.recipe.validate()?;
+        check_fit(about.recipe.model, about.shape)?;
+        let ImageShape { channels, height, width } = about.shape;
+        let (sides, classes) = ([height, width], about.classes.len());
+        if !(1..=256).contains(&classes)
+            || !matches!(channels, 1 | 3)
+            || sides.iter().any(|side| !(1..=4096).contains(side))
+        {
+            return Err(invalid(format!(
+                "is of images of {channels}x{height}x{width} in {classes} classes, which cannot be"
+            )));
+        }
+        Ok(about)
+    }
+
+    /// The number of weights in the network's largest layers, which a file must have bytes for before they are allocated.
+    fn least_weights(&self) -> f64 {
+        let ImageShape { height, width, .. } = self.shape;
+        let (features, classes) = (self.shape.len() as f64, self.classes.len() as f64);
+        match self.recipe.model {
+            Architecture::LinearV0 => features * classes,
+            Architecture::LinearV1 => features * 128.0,
+            Architecture::Vgg11 | Architecture::Vgg16 | Architecture::Resnet9 => {
+                let channels = 512.0 * self.recipe.width;
+                channels * (9.0 * channels + (height / 32 * (width / 32)) as f64 * classes)
+            }
+        }
+    }
+
+    /// The model, with the weights of a file, on a device.
+    ///
+    /// # Errors
+    /// Invalid data: a tensor is missing, left over or of another shape.
+    pub fn load(&self, bytes: Vec<u8>, device: &Device) -> CrateResult<Model> {
+        let least = self.least_weights();
+        if (bytes.len() as f64) < 0.9 * least {
+            let message = format!("{} bytes are too few for {}: the file is cut short", bytes.len(), self.recipe.model);
+            return Err(Error::new(ErrorKind::InvalidData, message));
+        }
+        let fresh = Model::new(&self.recipe, self.shape, self.classes.len(), device);
+        load_bytes(fresh, bytes).map_err(|e| {
+            Error::new(ErrorKind::InvalidData, format!("these weights do not fit {}: {e}", self.recipe.model))
+        })
+    }
+}
+
+fn metadata(bytes: &[u8]) -> Result<Option<String>, String> {
+    if bytes.starts_with(BURNPACK) {
+        let reader = Reader::from_bytes(Bytes::from_bytes_vec(bytes.to_vec()))
+            .map_err(|e| format!("is no burnpack file, or is cut short: {e}"))?;
+        return Ok(reader.metadata().get(METADATA_KEY).cloned());
+    }
+    let (_, header) =
+        SafeTensors::read_metadata(bytes).map_err(|e| format!("is no safetensors file, or is cut short: {e}"))?;
+    Ok(header.metadata().as_ref().and_then(|all| all.get(METADATA_KEY).cloned()))
+}
 
 /// The weights as the bytes of a safetensors file. `model` must not be on an autodiff device (see
 /// `Module::valid`): only then are the running statistics up to date. The same weights give the same bytes.
@@ -29,21 +130,40 @@ pub fn to_bytes(model: &Model, metadata: &str) -> Result<Vec<u8>, String> {
     store.get_bytes().map_err(|e| e.to_string())
 }
 
-/// `model` with the weights of a safetensors file: every tensor present, of the right shape, and none left over.
+/// The same as the bytes of a burnpack file.
+///
+/// # Errors
+/// What burn's writer says.
+pub fn to_burnpack(model: &Model, metadata: &str) -> Result<Vec<u8>, String> {
+    let writer = Writer::new(model.collect(None, None, true)).with_metadata(METADATA_KEY, metadata);
+    writer.into_bytes().map(|bytes| bytes.to_vec()).map_err(|e| e.to_string())
+}
+
+/// `model` with the weights of a file, safetensors or burnpack: every tensor present, of the right shape, and none left
+/// over.
 ///
 /// # Errors
 /// A sentence that names the tensors that do not fit.
 pub fn load_bytes(mut model: Model, bytes: Vec<u8>) -> Result<Model, String> {
-    let mut store = SafetensorsStore::from_bytes(Some(bytes))
-        .with_from_adapter(PyTorchToBurnAdapter)
-        .skip_enum_variants(true)
-        .validate(false)
-        .allow_partial(true); // every complaint is collected below, in our words
-    let result = model.load_from(&mut store).map_err(|e| e.to_string())?;
+    let result = if bytes.starts_with(BURNPACK) {
+        let tensors = Reader::from_bytes(Bytes::from_bytes_vec(bytes)).and_then(Reader::into_tensors);
+        model.apply(tensors.map_err(|e| e.to_string())?, None, None, true)
+    } else {
+        let mut store = SafetensorsStore::from_bytes(Some(bytes))
+            .with_from_adapter(PyTorchToBurnAdapter)
+            .skip_enum_variants(true)
+            .validate(false)
+            .allow_partial(true); // every complaint is collected, in our words
+        model.load_from(&mut store).map_err(|e| e.to_string())?
+    };
+    complete(&result).map(|()| model)
+}
+
+fn complete(result: &ApplyResult) -> Result<(), String> {
     let mut complaints: Vec<String> = result.errors.iter().map(ToString::to_string).collect();
     complaints.extend(result.missing.iter().map(|(name, _)| format!("{name} is missing")));
     complaints.extend(result.unused.iter().map(|name| format!("{name} has no place in this model")));
-    if complaints.is_empty() { Ok(model) } else { Err(complaints.join("; ")) }
+    if complaints.is_empty() { Ok(()) } else { Err(complaints.join("; ")) }
 }
 
 /// `skeleton`, a fresh model of the same recipe on another device, with the weights of `model`, brought over in one read

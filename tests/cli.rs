@@ -456,6 +456,50 @@ fn evaluate_predict_and_compare_use_a_run() {
 }
 
 #[test]
+fn weights_in_files_are_as_good_as_their_run() {
+    let dir = tempdir().unwrap();
+    train(dir.path(), &["--epochs", "2", "--name", "r"]);
+    let accuracy = |what: &str| {
+        let measured = json(&ok(dir.path(), &["evaluate", what, "--checkpoint", "last", "--device", "cpu", "--json"]));
+        measured["accuracy"].as_f64().unwrap()
+    };
+    let expected = accuracy("runs/mnist-sample/r");
+    for kind in ["safetensors", "burnpack"] {
+        let file = format!("w.{kind}");
+        ok(dir.path(), &["export", "runs/mnist-sample/r", "--checkpoint", "last", "--to", kind, "--out", &file]);
+        assert_eq!(accuracy(&file), expected, "{kind}");
+        // From one kind to the other.
+        ok(dir.path(), &["export", &file, "--to", "safetensors", "--out", "again.safetensors"]);
+        assert_eq!(
+            fs::read(dir.path().join("again.safetensors")).unwrap(),
+            fs::read(dir.path().join("runs/mnist-sample/r/weights.safetensors")).unwrap()
+        );
+        let whole = fs::read(dir.path().join(&file)).unwrap();
+        for cut in [0, 4, 20, whole.len() / 2, whole.len() - 1] {
+            fs::write(dir.path().join("cut"), &whole[..cut]).unwrap();
+            let (code, _, stderr) = run(dir.path(), &["evaluate", "cut", "--device", "cpu"]);
+            assert!(code == 1 && stderr.starts_with("error: cut: "), "{kind} {cut}: {code} {stderr}");
+        }
+    }
+    let (code, _, stderr) = run(dir.path(), &["export", "w.burnpack", "--to", "burnpack", "--out", "runs"]);
+    assert!(code == 2 && stderr.contains("is a folder"), "{stderr}");
+    // A small file that claims to be of a large network is refused before that is made.
+    let claim = fs::read(dir.path().join("w.safetensors")).unwrap();
+    let claim = String::from_utf8_lossy(&claim[8..2000])
+        .replace("linear_v1", "vgg16")
+        .replace(r#"\"width\":1.0"#, r#"\"width\":16"#);
+    let claim = claim
+        .replace("[1,28,28]", "[3,32,32]")
+        .replace(r#"\"height\":28,\"width\":28"#, r#"\"height\":32,\"width\":32"#);
+    let header = format!("{}}}}}", &claim[..claim.find(r#"}"}"#).unwrap() + 2]);
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header.as_bytes());
+    fs::write(dir.path().join("claim"), file).unwrap();
+    let (code, _, stderr) = run(dir.path(), &["evaluate", "claim", "--device", "cpu"]);
+    assert!(code == 1 && stderr.contains("too few for vgg16"), "{header} {stderr}");
+}
+
+#[test]
 fn samples_are_drawn_and_a_missing_display_is_an_error_that_names_png() {
     let dir = tempdir().unwrap();
     ok(dir.path(), &["samples", "mnist-sample", "--seed", "3", "--png", "grid.png"]);

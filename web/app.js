@@ -1,11 +1,11 @@
 // The page: starts a device and wires the elements to what they do. All computing is in worker.js.
-import { $, guarded, keep, say, settings, state } from './common.js';
+import { $, RECIPE, guarded, keep, say, settings, state } from './common.js';
 import { plot, resetCharts } from './charts.js';
-import { SAMPLE, classify, gunzip, loadData, show, takeData } from './data.js';
+import { classify, isData, loadData, show, takeFiles } from './data.js';
 import { ask, startWorker } from './lab.js';
 import { choose, loadModels, takeWeights } from './models.js';
 import { paint, takeImage } from './pad.js';
-import { bench, download, fillPresets, onBench, onTrain, report, train } from './training.js';
+import { bench, download, fillPresets, fillRecipe, onBench, onTrain, report, train } from './training.js';
 
 const events = { train: onTrain, bench: onBench, lost: ({ reason }) => fall(`the GPU was lost (${reason})`) };
 
@@ -26,7 +26,7 @@ async function start(kind, reason = '') {
   try {
     const { device, presets } = await ask('open', [kind]);
     if (kind === 'webgpu') {
-      badge('', `${device.name || 'WebGPU'}: testing itself against the CPU; kernels are compiled and tuned, which may take a while …`);
+      badge('', `${device.name || 'WebGPU'}: testing itself against the CPU …`);
       const test = await ask('self_test');
       if (!test.passed) throw new Error(`its results differ from the CPU's by ${test.difference === null ? 'NaN' : test.difference.toPrecision(2)}`);
       badge('good', `${device.name || 'adapter without a name'} · WebGPU · self-test passed`);
@@ -88,7 +88,12 @@ $('save').onclick = guarded(async () => download('weights.safetensors', await as
 $('bench').onclick = guarded(bench);
 $('bench-save').onclick = guarded(() => download('tinderbox-bench.json', JSON.stringify(report, null, 1), 'application/json'));
 $('recipe').onsubmit = (event) => event.preventDefault();
-for (const key of ['preset', 'epochs', 'batch', 'rate', 'seed']) {
+$('preset').onchange = guarded(() => {
+  for (const key of RECIPE) keep(key, '');
+  keep('preset', $('preset').value);
+  fillRecipe();
+});
+for (const key of RECIPE) {
   $(key).onchange = guarded(async () => {
     keep(key, $(key).value);
     if (key === 'rate' && !$('stop').disabled) await ask('set_learning_rate', [$('rate').valueAsNumber]);
@@ -96,18 +101,17 @@ for (const key of ['preset', 'epochs', 'batch', 'rate', 'seed']) {
 }
 
 async function take(files) {
-  const idx = SAMPLE.map((name) => files.find((file) => file.name.startsWith(name)));
-  if (idx.every(Boolean)) {
-    const bytes = await Promise.all(idx.map(async (file) => new Uint8Array(file.name.endsWith('.gz') ? await gunzip(file) : await file.arrayBuffer())));
-    return takeData('your files', bytes);
-  }
+  if (files.some(isData)) return takeFiles(files.filter(isData));
   for (const file of files) {
-    if (file.name.endsWith('.safetensors')) await takeWeights(file);
+    if (/\.(safetensors|burnpack|bpk)$/.test(file.name)) await takeWeights(file);
     else if (file.type.startsWith('image/')) await takeImage(file);
-    else throw new Error(`${file.name}: expected an image, weights (.safetensors), or the four files ${SAMPLE.join(', ')}`);
+    else throw new Error(`${file.name}: expected an image, weights (.safetensors or .burnpack), or the files of MNIST or CIFAR-10`);
   }
 }
-$('file').onchange = guarded(() => take([...$('file').files]));
+$('file').onchange = guarded(async () => {
+  await take([...$('file').files]);
+  $('file').value = ''; // so that the same file can be opened again
+});
 addEventListener('dragover', (event) => { event.preventDefault(); document.body.classList.add('dragging'); });
 addEventListener('dragleave', () => document.body.classList.remove('dragging'));
 addEventListener('drop', guarded(async (event) => {

@@ -1,7 +1,9 @@
 // What all parts of the page share: its elements, its settings, its state, and how a failure is said.
 export const $ = (id) => document.getElementById(id);
 
-const defaults = { device: '', preset: 'linear_v1-bn-ce', epochs: 10, batch: 100, rate: 0.1, seed: 0, shuffle: 1, filter: '' };
+// What is empty here is the preset's own.
+export const RECIPE = ['epochs', 'batch', 'rate', 'seed', 'model', 'norm', 'width', 'loss', 'optimizer', 'momentum', 'schedule', 'augment', 'fraction'];
+const defaults = { device: '', preset: '', shuffle: 1, filter: '', beside: '', ...Object.fromEntries(RECIPE.map((key) => [key, ''])) };
 // They live in the address after the #, so that a link shows what one sees.
 export const settings = { ...defaults, ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
 export function keep(key, value) {
@@ -10,7 +12,7 @@ export function keep(key, value) {
   history.replaceState(null, '', changed.length ? `#${new URLSearchParams(changed)}` : location.pathname + location.search);
 }
 
-export const state = { labels: null, said: null, shown: [], models: [], about: null, history: [], points: null, steps: 0 };
+export const state = { labels: null, said: null, shown: [], models: [], beside: [], about: null, shape: null, history: [], points: null, steps: 0 };
 
 export function say(text) {
   $('message').textContent = text;

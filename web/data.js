@@ -1,16 +1,14 @@
 // The data set and its grid of sample images.
 import { $, settings, state } from './common.js';
 import { ask } from './lab.js';
+import { fillPresets } from './training.js';
 
 const TILE = 28, GAP = 8, SHOWN = 60;
 const GREY = 0x8a8a8a, GOOD = 0x009e73, WRONG = 0xd55e00;
 
 export const SAMPLE_NAME = 'MNIST, a sample';
-export const SAMPLE = ['train-images-idx3-ubyte', 'train-labels-idx1-ubyte', 't10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte'];
-
-export async function gunzip(blob) {
-  return new Response(blob.stream().pipeThrough(new DecompressionStream('gzip'))).arrayBuffer();
-}
+const SAMPLE = ['train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz', 't10k-images-idx3-ubyte.gz', 't10k-labels-idx1-ubyte.gz'];
+const AT_MOST = 400e6;
 
 export async function fetched(path) {
   const response = await fetch(path);
@@ -18,24 +16,59 @@ export async function fetched(path) {
   return response;
 }
 
-export async function loadData() {
-  const files = state.files ?? await Promise.all(SAMPLE.map(async (name) => {
-    const bytes = await gunzip(await (await fetched(`data/${name}.gz`)).blob());
-    return new Uint8Array(bytes);
-  }));
-  await takeData(state.dataName ?? SAMPLE_NAME, files);
+// The bytes of a file, unzipped if its name says that it is zipped; not more than it may have.
+async function unzipped(name, blob) {
+  if (!name.endsWith('.gz')) return new Uint8Array(await blob.arrayBuffer());
+  const parts = [];
+  let bytes = 0;
+  try {
+    for await (const part of blob.stream().pipeThrough(new DecompressionStream('gzip'))) {
+      bytes += part.length;
+      if (bytes > AT_MOST) break;
+      parts.push(part);
+    }
+  } catch {
+    throw new Error(`${name} is no gzip file, or is cut short`);
+  }
+  if (bytes > AT_MOST) throw new Error(`${name} unpacks to more than ${AT_MOST / 1e6} MB`);
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
-export async function takeData(name, files) {
-  const about = await ask('load_idx', [name, files]);
-  [state.files, state.dataName] = [files, name];
+export const isData = (file) => /(-ubyte|\.bin|\.tar)(\.gz)?$/.test(file.name);
+
+export async function loadData() {
+  const sample = async () => Promise.all(SAMPLE.map(async (name) => ({ name, blob: await (await fetched(`data/${name}`)).blob() })));
+  await takeData(state.dataName ?? SAMPLE_NAME, state.files ?? await sample());
+}
+
+// Data from dropped files; what was there before stays if these are none.
+export async function takeFiles(files) {
+  for (const file of files) if (file.size > AT_MOST) throw new Error(`${file.name} has ${(file.size / 1e6).toFixed(0)} MB; at most ${AT_MOST / 1e6} MB are taken`);
+  const colour = files.some((file) => /\.(bin|tar)(\.gz)?$/.test(file.name));
+  $('data-about').textContent = 'reading …';
+  await takeData(colour ? 'CIFAR-10, your files' : 'your files', files.map((file) => ({ name: file.name, blob: file })));
+}
+
+async function takeData(name, files) {
+  const bytes = await Promise.all(files.map(({ name, blob }) => unzipped(name, blob)));
+  const names = files.map(({ name }) => name.replace(/\.gz$/, ''));
+  const before = $('data-about').dataset.text;
+  let about;
+  try {
+    about = await ask('load_data', [name, names, bytes], bytes.map(({ buffer }) => buffer));
+  } catch (error) {
+    $('data-about').textContent = before ?? '';
+    throw error;
+  }
+  if (name !== SAMPLE_NAME) [state.files, state.dataName] = [files, name];
   state.labels = await ask('test_labels');
-  state.said = null;
-  state.classes = about.classes;
-  $('data-about').textContent = `${name}: ${about.train_images.toLocaleString('en')} images to train on and ` +
+  Object.assign(state, { said: null, classes: about.classes, shape: about.shape });
+  $('data-about').textContent = $('data-about').dataset.text = `${name}: ${about.train_images.toLocaleString('en')} images to train on and ` +
     `${about.test_images.toLocaleString('en')} to test with, of which ${Math.min(SHOWN, about.test_images)} are shown; drawn by ${state.drawnBy}.`;
   $('filter').replaceChildren(new Option('all classes', ''), ...about.classes.map((name) => new Option(`only ${name}`, name)));
-  $('filter').value = settings.filter;
+  $('filter').value = about.classes.includes(settings.filter) ? settings.filter : '';
+  $('accuracy').textContent = '';
+  fillPresets();
   await show();
 }
 
@@ -47,7 +80,8 @@ function random(seed) {
 
 export async function show(redraw = true) {
   if (redraw) {
-    const pool = [...state.labels.keys()].filter((i) => !settings.filter || state.classes[state.labels[i]] === settings.filter);
+    const only = $('filter').value;
+    const pool = [...state.labels.keys()].filter((i) => !only || state.classes[state.labels[i]] === only);
     const draw = random(Number(settings.shuffle));
     for (let i = pool.length - 1; i > 0; i--) {
       const j = Math.floor(draw() * (i + 1));
@@ -55,12 +89,13 @@ export async function show(redraw = true) {
     }
     state.shown = pool.slice(0, SHOWN);
   }
-  const columns = innerWidth < 600 ? 10 : 20;
+  const roomy = state.classes.some((name) => name.length > 3); // captions need more width
+  const columns = (innerWidth < 600 ? 10 : 20) / (roomy ? 2 : 1);
   const frame = (i) => (state.said ? (state.said[i] === state.labels[i] ? GOOD : WRONG) : GREY);
   const dark = matchMedia('(prefers-color-scheme: dark)').matches;
   await ask('draw', [state.shown, state.shown.map(frame), columns, TILE * 2, GAP, dark ? 0x1b1e23 : 0xffffff]);
   const captions = $('captions');
-  captions.style.gridTemplateColumns = `repeat(${columns}, 1fr)`;
+  captions.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
   captions.style.gridTemplateRows = `repeat(${Math.ceil(state.shown.length / columns)}, 1fr)`;
   captions.replaceChildren(...state.shown.map((i) => {
     const item = document.createElement('li');

@@ -1,8 +1,8 @@
 // The models to choose from: those of the site, a visitor's files, and what was trained here.
-import { $, state } from './common.js';
+import { $, guarded, keep, settings, state } from './common.js';
 import { fetched, show } from './data.js';
 import { ask } from './lab.js';
-import { askAgain } from './pad.js';
+import { askAgain, showFilters } from './pad.js';
 
 export async function loadModels() {
   const list = await (await fetched('models/models.json')).json();
@@ -10,21 +10,53 @@ export async function loadModels() {
   await choose(Math.max(0, state.models.findIndex((m) => m.about.name === state.about?.name)));
 }
 
-export async function choose(index) {
-  const model = state.models[index];
+// The weights of a model, verified.
+async function bytesOf(model) {
   model.bytes ??= await (await fetched(model.path)).arrayBuffer();
   if (model.about.sha256 && crypto.subtle) { // there only over HTTPS and on this machine
     const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', model.bytes));
     const hex = [...digest].map((byte) => byte.toString(16).padStart(2, '0')).join('');
     if (hex !== model.about.sha256) throw new Error(`${model.about.name}: the file is damaged (its SHA-256 is ${hex.slice(0, 12)}…)`);
   }
-  await useModel(await ask('load_model', [model.about, model.bytes]));
-  fillModels(index);
+  return model.bytes;
 }
 
-function fillModels(index) {
+export async function choose(index) {
+  const model = state.models[index];
+  const about = await ask('load_model', [0, model.about, await bytesOf(model)]);
   $('models').replaceChildren(...state.models.map((m, i) => new Option(m.about.name, i)));
   $('models').value = index;
+  await putBeside();
+  await useModel(about);
+}
+
+// Offers all other models to be asked as well, and loads those that are wanted; the address knows them by name.
+async function putBeside() {
+  const others = [...state.models.keys()].filter((i) => i !== Number($('models').value));
+  const wanted = String(settings.beside).split('|');
+  $('beside').hidden = !others.length;
+  $('beside').replaceChildren($('beside').firstElementChild, ...others.map((i) => {
+    const label = document.createElement('label'), box = document.createElement('input');
+    Object.assign(box, { type: 'checkbox', value: i, checked: wanted.includes(state.models[i].about.name) });
+    box.onchange = guarded(async () => {
+      const checked = [...$('beside').querySelectorAll('input:checked')];
+      keep('beside', checked.map((box) => state.models[box.value].about.name).join('|'));
+      await loadBeside();
+      await askAgain();
+    });
+    label.append(box, ` ${state.models[i].about.name}`);
+    return label;
+  }));
+  await loadBeside();
+}
+
+async function loadBeside() {
+  await ask('drop_others');
+  const checked = [...$('beside').querySelectorAll('input:checked')].map((box) => state.models[box.value]);
+  state.beside = [];
+  for (const model of checked) {
+    state.beside.push(await ask('load_model', [state.beside.length + 1, model.about, await bytesOf(model)]));
+  }
 }
 
 async function useModel(about) {
@@ -34,23 +66,16 @@ async function useModel(about) {
     `${shape.channels}×${shape.height}×${shape.width}, ${classes.length} classes` + (accuracy ? `, ${accuracy.toFixed(2)} % on its test set` : '');
   $('accuracy').textContent = '';
   await show(false);
+  await showFilters();
   await askAgain();
 }
 
-// Weights that a visitor brings: the header of the file says what they are of.
+// Weights that a visitor brings: the file says what they are of.
 export async function takeWeights(file) {
   if (file.size > 256e6) throw new Error(`${file.name} has ${(file.size / 1e6).toFixed(0)} MB; at most 256 MB are taken`);
   const bytes = await file.arrayBuffer();
-  const length = bytes.byteLength >= 8 ? Number(new DataView(bytes).getBigUint64(0, true)) : Infinity;
-  if (length > bytes.byteLength - 8) throw new Error(`${file.name} is no safetensors file: its header would be longer than the file`);
-  let meta;
-  try {
-    meta = JSON.parse(JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 8, length))).__metadata__.tinderbox);
-  } catch {
-    throw new Error(`${file.name} does not say which network it is of: expected weights.safetensors of a run of tinderbox`);
-  }
-  const about = meta.recipe ? { ...meta, name: file.name, sha256: null } : { name: file.name, recipe: meta, shape: { channels: 1, height: 28, width: 28 }, classes: state.classes };
-  await ask('load_model', [about, bytes]);
+  const about = await ask('read_weights', [file.name, bytes]);
+  await ask('load_model', [0, about, bytes]);
   state.models.push({ about, bytes });
   await choose(state.models.length - 1);
 }

@@ -59,9 +59,8 @@ export async function askAgain() {
   const mine = ++asked;
   if (!state.about) return;
   if (!strokes.length && !picture) {
-    $('answer').textContent = 'Draw a digit.';
-    $('bars').replaceChildren();
-    $('latency').textContent = '';
+    $('answer').textContent = state.about.shape.channels === 1 ? 'Draw a digit.' : 'Open a picture.';
+    $('answers').replaceChildren();
     return;
   }
   let [image, width, height] = [pen.getImageData(0, 0, 280, 280).data, 280, 280];
@@ -72,40 +71,71 @@ export async function askAgain() {
     context.drawImage(picture, 0, 0, width, height);
     image = context.getImageData(0, 0, width, height).data;
   }
-  const digit = state.about.shape.channels === 1;
-  const answer = await ask('ask', [image.buffer, width, height, digit]);
-  if (mine === asked) showAnswer(answer);
+  const models = [state.about, ...state.beside];
+  const answers = await ask('ask', [models.length, image.buffer, width, height]);
+  if (mine === asked) showAnswers(models, answers);
 }
 
-function showAnswer({ seen, probabilities, milliseconds, responses }) {
-  const { classes, shape } = state.about;
-  const best = probabilities.indexOf(Math.max(...probabilities));
-  $('answer').textContent = `${classes[best]}, ${(100 * probabilities[best]).toFixed(1)} %`;
-  $('bars').replaceChildren(...classes.map((name, i) => {
-    const item = document.createElement('li');
-    const [label, meter, value] = ['span', 'meter', 'span'].map((tag) => document.createElement(tag));
-    [label.textContent, value.textContent] = [name, `${(100 * probabilities[i]).toFixed(1)} %`];
-    [meter.value, meter.ariaLabel] = [probabilities[i], `probability of ${name}`];
-    item.append(label, meter, value);
-    return item;
+function showAnswers(models, { seen, answers, responses }) {
+  const best = ({ probabilities }) => probabilities.indexOf(Math.max(...probabilities));
+  const said = (i) => `${models[i].classes[best(answers[i])]}, ${(100 * Math.max(...answers[i].probabilities)).toFixed(1)} %`;
+  $('answer').textContent = said(0);
+  $('answers').replaceChildren(...models.map((about, i) => {
+    const column = document.createElement('div');
+    if (models.length > 1) column.append(element('h3', i ? `${about.name}: ${said(i)}` : about.name));
+    const bars = element('ol', '');
+    bars.className = 'bars';
+    bars.append(...about.classes.map((name, c) => {
+      const probability = answers[i].probabilities[c];
+      const item = document.createElement('li'), meter = document.createElement('meter');
+      [meter.value, meter.ariaLabel] = [probability, `probability of ${name}`];
+      item.append(element('span', name), meter, element('span', `${(100 * probability).toFixed(1)} %`));
+      return item;
+    }));
+    const latency = element('p', `answered in ${answers[i].milliseconds.toFixed(1)} ms`);
+    latency.className = 'soft latency';
+    column.append(bars, latency);
+    return column;
   }));
-  $('latency').textContent = `answered in ${milliseconds.toFixed(1)} ms`;
-  grey($('seen'), shape.width, shape.height, (i) => shape.channels === 3
-    ? [0, 1, 2].map((c) => seen[c * shape.width * shape.height + i]) : Array(3).fill(seen[i]));
-  const [channels, height, width] = responses;
-  const high = responses.slice(3).reduce((high, value) => Math.max(high, value), 1e-6);
-  const across = width === 1 ? 16 : 8, down = Math.ceil(channels / across);
-  grey($('responses'), Math.max(1, across * width), Math.max(1, down * height), (i) => {
-    const [x, y] = [i % (across * width), Math.floor(i / (across * width))];
-    const channel = Math.floor(y / height) * across + Math.floor(x / width);
-    const value = responses[3 + (channel * height + y % height) * width + x % width] ?? 0;
-    return Array(3).fill(255 * value / high);
-  });
+  const { channels, height, width } = state.about.shape;
+  tiles($('seen'), [1, channels, height, width, ...seen], 1, (value) => value);
+  const [maps, , down, across] = responses;
+  $('responses').parentElement.hidden = !maps;
+  const high = highest(responses.slice(4), (value) => value);
+  if (maps) tiles($('responses'), responses, across === 1 ? 16 : 8, (value) => 255 * value / high);
+  $('responses-about').textContent = down === 1 ? `answers of the first hidden layer, ${maps} neurons` : `feature maps of the first convolution, ${maps} of ${across}×${down}`;
 }
 
-function grey(canvas, width, height, pixel) {
-  [canvas.width, canvas.height] = [width, height];
-  const image = new ImageData(width, height);
-  for (let i = 0; i < width * height; i++) image.data.set([...pixel(i), 255], 4 * i);
+// The weights of the first layer: grey is 0, lighter is above, darker below.
+export async function showFilters() {
+  const filters = await ask('filters');
+  const [count, , height, width] = filters;
+  const high = highest(filters.slice(4), Math.abs);
+  tiles($('filters'), filters, count > 16 ? 16 : count, (value) => 127.5 + 127.5 * value / high);
+  $('filters-about').textContent = `weights of the first layer, ${count} of ${width}×${height}; grey is 0`;
+}
+
+const highest = (values, size) => values.reduce((high, value) => Math.max(high, size(value)), 1e-6);
+
+function element(tag, text) {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  return made;
+}
+
+// Images, as the worker hands them out (count, channels, height, width, values), side by side on a canvas.
+function tiles(canvas, [count, channels, height, width, ...values], columns, shade) {
+  const gap = count > 1 && width > 1 ? 1 : 0;
+  const [across, down] = [width + gap, height + gap];
+  [canvas.width, canvas.height] = [columns * across - gap, Math.ceil(count / columns) * down - gap];
+  const image = new ImageData(canvas.width, canvas.height);
+  for (let tile = 0; tile < count; tile++) {
+    const [left, top] = [tile % columns * across, Math.floor(tile / columns) * down];
+    for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
+      const at = 4 * ((top + y) * canvas.width + left + x);
+      for (let c = 0; c < 3; c++) image.data[at + c] = shade(values[((tile * channels + c % channels) * height + y) * width + x]);
+      image.data[at + 3] = 255;
+    }
+  }
   canvas.getContext('2d').putImageData(image, 0, 0);
 }

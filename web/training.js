@@ -1,25 +1,57 @@
 // Training in the tab, and the benchmark.
-import { $, settings, state } from './common.js';
+import { $, RECIPE, settings, state } from './common.js';
 import { plot, resetCharts } from './charts.js';
 import { SAMPLE_NAME, classify } from './data.js';
 import { ask } from './lab.js';
 import { choose } from './models.js';
 
-export function fillPresets(presets) {
-  state.presets = presets.filter((p) => p.recipe.dataset === 'mnist');
-  $('preset').replaceChildren(...state.presets.map((p) => new Option(p.name, p.name)));
-  $('preset').value = settings.preset;
-  for (const key of ['epochs', 'batch', 'rate', 'seed']) $(key).value = settings[key];
+// The presets for the data at hand, with what suits a tab: fewer images, smaller networks.
+export function fillPresets(presets = state.presets) {
+  state.presets = presets;
+  if (!state.shape) return;
+  const dataset = state.shape.channels === 1 ? 'mnist' : 'cifar10';
+  const fitting = presets.filter((p) => p.recipe.dataset === dataset);
+  $('preset').replaceChildren(...fitting.map((p) => new Option(p.name, p.name)));
+  const wanted = fitting.find((p) => p.name === settings.preset) ?? fitting.find((p) => p.name === 'linear_v1-bn-ce') ?? fitting[0];
+  $('preset').value = wanted.name;
+  fillRecipe();
+}
+
+const preset = () => state.presets.find((p) => p.name === $('preset').value);
+const onOff = (on) => (on ? 'on' : 'off');
+
+// The preset's values where the visitor has chosen none.
+export function fillRecipe() {
+  const { recipe } = preset();
+  const deep = !recipe.model.startsWith('linear');
+  const own = {
+    epochs: deep ? 3 : 10, batch: 100, rate: recipe.learning_rate, seed: recipe.seed, model: recipe.model, norm: onOff(recipe.batch_norm),
+    width: deep ? 0.25 : recipe.width, loss: recipe.loss, optimizer: recipe.optimizer.kind, momentum: recipe.optimizer.momentum ?? 0,
+    schedule: recipe.schedule.kind, augment: onOff(recipe.augment.flip || recipe.augment.crop), fraction: recipe.dataset === 'cifar10' ? 0.1 : 1,
+  };
+  for (const key of RECIPE) $(key).value = settings[key] === '' ? own[key] : settings[key];
 }
 
 function recipe() {
-  const preset = state.presets.find((p) => p.name === $('preset').value) ?? state.presets[0];
   const number = (id) => {
     const value = $(id).valueAsNumber;
-    if (!$(id).checkValidity() || Number.isNaN(value)) throw new Error(`${id}: ${$(id).validationMessage || 'expected a number'}`);
+    if (!$(id).checkValidity() || Number.isNaN(value)) throw new Error(`${$(id).labels[0].firstChild.textContent.trim()}: ${$(id).validationMessage || 'expected a number'}`);
     return value;
   };
-  return { ...preset.recipe, dataset: 'mnist-sample', epochs: number('epochs'), batch_size: number('batch'), learning_rate: number('rate'), seed: number('seed') };
+  const base = preset().recipe;
+  const [kind, schedule, on] = [$('optimizer').value, $('schedule').value, $('augment').value === 'on'];
+  const decay = base.optimizer.kind === kind ? base.optimizer.weight_decay : kind === 'adamw' ? 0.01 : 0;
+  const momentum = number('momentum');
+  const schedules = { step: { kind: 'step', step_size: 1, gamma: 0.9 }, 'one-cycle': { kind: 'one-cycle', warmup: 0.25 } };
+  return {
+    ...base, dataset: !state.files ? 'mnist-sample' : base.dataset,
+    model: $('model').value, batch_norm: $('norm').value === 'on', width: number('width'), loss: $('loss').value,
+    label_smoothing: $('loss').value === 'ce' ? base.label_smoothing : 0,
+    optimizer: kind === 'sgd' ? { kind, momentum, nesterov: momentum > 0 && base.optimizer.nesterov === true, weight_decay: decay } : { kind, weight_decay: decay },
+    schedule: base.schedule.kind === schedule ? base.schedule : schedules[schedule] ?? { kind: schedule },
+    augment: { crop: on ? base.augment.crop || 4 : 0, flip: on && state.shape.channels === 3 },
+    epochs: number('epochs'), batch_size: number('batch'), learning_rate: number('rate'), seed: number('seed'), fraction: number('fraction'),
+  };
 }
 
 let drawn = 0;
@@ -54,7 +86,7 @@ export async function train() {
   resetCharts();
   plot();
   training(true);
-  $('progress').textContent = $('device').value === 'webgpu' ? 'compiling and tuning kernels for this adapter …' : 'training …';
+  $('progress').textContent = $('device').value === 'webgpu' ? 'compiling kernels for this adapter …' : 'training …';
   try {
     await ask('train', [wanted]);
     plot();
@@ -86,7 +118,7 @@ export function onBench({ name, median, unit }) {
 }
 
 export async function bench() {
-  if (state.dataName !== SAMPLE_NAME) throw new Error('the benchmark is on the sample of MNIST: reload the page for it');
+  if (state.files) throw new Error('the benchmark is on the sample of MNIST: reload the page for it');
   $('bench-table').tBodies[0].replaceChildren();
   $('bench-status').textContent = 'measuring …';
   training(true);

@@ -22,31 +22,38 @@ self.deviceLost = (reason) => postMessage({ event: 'lost', reason });
 
 const calls = {
   async open(kind) {
-    await init();
-    if (kind === 'webgpu') {
+    if (kind === 'webgpu') { // asked before anything is loaded, which the CPU's worker would load again
       if (!self.navigator.gpu) throw new Error('this browser has no WebGPU');
       if (!await navigator.gpu.requestAdapter()) throw new Error('WebGPU finds no adapter');
     }
+    await init();
     lab = await Lab.open(kind);
     return { device: JSON.parse(lab.device()), presets: JSON.parse(presets()) };
   },
   self_test: async () => JSON.parse(await lab.self_test()),
-  load_idx: (name, files) => JSON.parse(lab.load_idx(name, ...files)),
+  load_data: (name, names, files) => JSON.parse(lab.load_data(name, names, files)),
   test_labels: () => lab.test_labels(),
-  load_model: (about, bytes) => JSON.parse(lab.load_model(JSON.stringify(about), new Uint8Array(bytes))),
+  read_weights: (name, bytes) => JSON.parse(lab.read_weights(name, new Uint8Array(bytes))),
+  load_model: (place, about, bytes) => JSON.parse(lab.load_model(place, JSON.stringify(about), new Uint8Array(bytes))),
+  drop_others: () => lab.drop_others(),
   save_model: () => lab.save_model(),
   about: () => JSON.parse(lab.about()),
   take_canvas: (canvas) => lab.take_canvas(canvas),
   draw: (images, frames, columns, tile, gap, background) =>
     lab.draw(new Uint32Array(images), new Uint32Array(frames), columns, tile, gap, background),
   classify: () => lab.classify(),
-  async ask(rgba, width, height, digit) {
-    const seen = lab.prepare(new Uint8Array(rgba), width, height, digit);
-    const start = performance.now();
-    const probabilities = await lab.predict(seen);
-    const milliseconds = performance.now() - start;
-    return { seen, probabilities, milliseconds, responses: await lab.responses(seen) };
+  // Asks the models in the first places about an image.
+  async ask(models, rgba, width, height) {
+    const answers = [], seen = [];
+    for (let place = 0; place < models; place++) {
+      seen.push(lab.prepare(place, new Uint8Array(rgba), width, height));
+      const start = performance.now();
+      const probabilities = await lab.predict(place, seen[place]);
+      answers.push({ probabilities, milliseconds: performance.now() - start });
+    }
+    return { seen: seen[0], answers, responses: await lab.responses(seen[0]) };
   },
+  filters: () => lab.filters(),
   async train(recipe) {
     paused = false;
     const tell = (text) => postMessage({ event: 'train', ...JSON.parse(text) });

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{DataArgs, DeviceArgs, print_json};
 use crate::batches::DeviceSplit;
-use crate::dataset;
+use crate::dataset::{self, DataSource};
 use crate::error::Result;
 use crate::infer::Trained;
 use crate::metrics::evaluate;
@@ -34,12 +34,16 @@ impl Checkpoint {
     }
 }
 
-/// Measure a run's weights on the test set it was trained with.
+/// Measure weights, of a run or in a file, on the test set they were trained with.
 #[derive(Args)]
-#[command(after_help = "Example: tinderbox evaluate runs/mnist/linear_v1-bn-ce --checkpoint last")]
+#[command(after_help = "Examples: tinderbox evaluate runs/mnist/linear_v1-bn-ce --checkpoint last
+          tinderbox evaluate weights.safetensors --dataset mnist")]
 pub struct EvaluateArgs {
-    /// Folder of a run
+    /// Folder of a run, or a file that the page or `export` wrote
     run: PathBuf,
+    /// Another data set than that of the training
+    #[arg(long)]
+    dataset: Option<DataSource>,
     /// Which weights
     #[arg(long, value_enum, default_value_t = Checkpoint::Best)]
     checkpoint: Checkpoint,
@@ -53,29 +57,36 @@ pub struct EvaluateArgs {
 }
 
 pub fn run(args: EvaluateArgs) -> Result<()> {
-    let dir = RunDir::open(args.run)?;
+    let dir = args.run.is_dir().then(|| RunDir::open(&args.run)).transpose()?;
     let (device, info) = args.device.open()?;
-    let trained = Trained::load(&dir, args.checkpoint.name(), &device)?;
-    let loaded =
-        dataset::load(&trained.recipe.dataset.parse()?, args.data.data_dir.or_else(|| dir.data_dir()).as_deref())?;
-    dir.check_same_data(&loaded.dataset.fraction_info(&trained.dataset, &loaded.origin))?;
+    let trained = Trained::open(&args.run, args.checkpoint.name(), &device)?;
+    let source = args.dataset.clone().map_or_else(|| trained.about.recipe.dataset.parse(), Ok)?;
+    let data_dir = args.data.data_dir.or_else(|| dir.as_ref()?.data_dir());
+    let loaded = dataset::load(&source, data_dir.as_deref())?;
+    match &dir {
+        Some(dir) if args.dataset.is_none() => {
+            dir.check_same_data(&loaded.dataset.fraction_info(&dir.dataset()?, &loaded.origin))?;
+        }
+        _ => trained.check_data(&loaded.dataset)?,
+    }
     let split = DeviceSplit::new(&loaded.dataset.test, &device);
-    let (loss, classes) = (trained.recipe.loss, loaded.dataset.classes.len());
-    let batch = evaluation_batch(&trained.recipe);
-    let measured = pollster::block_on(evaluate(&trained.model, &split, loss, classes, batch, &AtomicUsize::new(0)))?;
+    let (recipe, classes) = (&trained.about.recipe, loaded.dataset.classes.len());
+    let batch = evaluation_batch(recipe);
+    let never = AtomicUsize::new(0);
+    let measured = pollster::block_on(evaluate(&trained.model, &split, recipe.loss, classes, batch, &never))?;
     if args.json {
         return print_json(&json!({
-            "run": dir.path(), "checkpoint": args.checkpoint.name(), "epoch": trained.epoch, "device": info,
+            "run": args.run, "checkpoint": args.checkpoint.name(), "epoch": trained.epoch, "device": info,
             "test_images": split.len(), "loss": measured.loss, "accuracy": measured.accuracy,
             "classes": loaded.dataset.classes, "confusion": measured.confusion,
         }));
     }
     crate::say!(
-        "{} after epoch {} on {} test images: {} loss {:.5}, accuracy {:.2} % (on {info})",
-        dir.name(),
-        trained.epoch,
+        "{}{} on {} test images: {} loss {:.5}, accuracy {:.2} % (on {info})",
+        trained.name,
+        trained.epoch.map(|epoch| format!(" after epoch {epoch}")).unwrap_or_default(),
         split.len(),
-        trained.recipe.loss,
+        recipe.loss,
         measured.loss,
         measured.accuracy
     );
@@ -86,14 +97,14 @@ pub fn run(args: EvaluateArgs) -> Result<()> {
     Ok(())
 }
 
-/// Ask a run about images: PNG, JPEG or BMP of any size.
+/// Ask weights, of a run or in a file, about images: PNG, JPEG or BMP of any size.
 ///
 /// For a run on MNIST a digit may be dark on light or light on dark, anywhere on the image: it is cut out, scaled and
 /// centred as MNIST's digits were. Any other run takes the middle of the picture, as in training.
 #[derive(Args)]
 #[command(after_help = "Example: tinderbox predict runs/mnist/linear_v1-bn-ce seven.png photo.jpg")]
 pub struct PredictArgs {
-    /// Folder of a run
+    /// Folder of a run, or a file that the page or `export` wrote
     run: PathBuf,
     /// PNG, JPEG or BMP files
     #[arg(required = true, value_name = "IMAGE")]
@@ -112,9 +123,8 @@ pub struct PredictArgs {
 }
 
 pub fn predict(args: PredictArgs) -> Result<()> {
-    let dir = RunDir::open(args.run)?;
     let (device, _) = args.device.open()?;
-    let trained = Trained::load(&dir, args.checkpoint.name(), &device)?;
+    let trained = Trained::open(&args.run, args.checkpoint.name(), &device)?;
     let (mut rows, mut failed) = (Vec::new(), None);
     for path in &args.images {
         let guesses = match trained.predict(path) {

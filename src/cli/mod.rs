@@ -4,12 +4,13 @@ mod bench;
 mod compare;
 mod devices;
 mod evaluate;
+mod export;
 mod models;
 mod reproduce;
 mod samples;
+mod serve;
 mod session;
 mod train;
-mod web;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,8 +45,8 @@ enum Command {
     Models(models::ModelsArgs),
     Devices(devices::DevicesArgs),
     Bench(bench::BenchArgs),
-    Serve(web::ServeArgs),
-    Export(web::ExportArgs),
+    Serve(serve::ServeArgs),
+    Export(export::ExportArgs),
 }
 
 /// Where to compute; shared by all commands that do.
@@ -106,8 +107,8 @@ pub fn main() -> ExitCode {
         Command::Models(args) => models::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Bench(args) => bench::run(args),
-        Command::Serve(args) => web::serve(args),
-        Command::Export(args) => web::export(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Export(args) => export::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

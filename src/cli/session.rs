@@ -63,7 +63,7 @@ impl Session {
             crate::say!("resuming after epoch {}, step {}", state.progress.history.len(), state.progress.losses.len());
         }
         let info = data.info(&self.loaded.origin);
-        let weights = FinalWeights::new(dir, recipe, &info)?;
+        let weights = FinalWeights::new(dir, recipe, &info);
         let mut observers = Observers(vec![
             Box::new(Console::new(recipe)),
             Box::new(Csv::new(dir)),

@@ -1,7 +1,7 @@
 //! Data sets on the host: checked images (u8) and labels, and where they come from.
 
-#[cfg(feature = "native")]
-mod cifar;
+#[cfg(feature = "archive")]
+pub mod cifar;
 #[cfg(feature = "native")]
 mod folder;
 mod idx;

@@ -41,6 +41,11 @@ impl ConvBlock {
         }
     }
 
+    /// The weights, `[outputs, inputs, 3, 3]`.
+    pub(super) fn filters(&self) -> Tensor<4> {
+        self.conv.weight.val()
+    }
+
     fn convolve(&self, x: Tensor<4>) -> Tensor<4> {
         let [_, _, h, w] = x.dims();
         match &self.conv.bias {

@@ -22,6 +22,11 @@ impl LinearV0 {
         Self { fc1: init.linear(features, classes), precision: init.precision() }
     }
 
+    /// Of the one layer, `[features, classes]`.
+    pub(super) fn first_weights(&self) -> Tensor<2> {
+        self.fc1.weight.val()
+    }
+
     /// `[n, features]` -> logits `[n, classes]`.
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
         self.precision.linear(&self.fc1, input)
@@ -63,15 +68,23 @@ impl LinearV1 {
         self.fc1.weight.val()
     }
 
+    /// What the first hidden layer answers: `[n, features]` -> `[n, 128]`.
+    pub(super) fn first_hidden(&self, input: Tensor<2>) -> Tensor<2> {
+        self.hidden(&self.fc1, &self.bn1, input)
+    }
+
     /// `[n, features]` -> logits `[n, classes]`.
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        let normalize = |norm: &Option<BatchNorm>, x| match norm {
+        let x = self.hidden(&self.fc2, &self.bn2, self.first_hidden(input));
+        self.precision.linear(&self.fc3, x)
+    }
+
+    fn hidden(&self, layer: &Linear, norm: &Option<BatchNorm>, x: Tensor<2>) -> Tensor<2> {
+        let x = self.precision.linear(layer, x);
+        relu(match norm {
             Some(norm) => norm.forward(x),
             None => x,
-        };
-        let x = relu(normalize(&self.bn1, self.precision.linear(&self.fc1, input)));
-        let x = relu(normalize(&self.bn2, self.precision.linear(&self.fc2, x)));
-        self.precision.linear(&self.fc3, x)
+        })
     }
 
     pub(super) fn summarize(&self, summary: &mut Summary) {

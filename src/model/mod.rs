@@ -62,6 +62,32 @@ impl Model {
         }
     }
 
+    /// What the first hidden layer answers to images, `[n, maps, height, width]`: feature maps of a convolution after
+    /// normalization and ReLU, 1x1 for a linear layer; `None` for softmax regression, which has no hidden layer.
+    pub fn first_responses(&self, images: Tensor<4>) -> Option<Tensor<4>> {
+        match self {
+            Self::LinearV0(_) => None,
+            Self::LinearV1(model) => Some(model.first_hidden(images.flatten(1, 3)).unsqueeze_dims(&[2, 3])),
+            Self::Vgg(model) => Some(model.first_block().forward(images)),
+            Self::Resnet9(model) => Some(model.first_block().forward(images)),
+        }
+    }
+
+    /// The weights of the first layer as images, `[outputs, channels, height, width]`: of the size of the input for a
+    /// linear layer, 3x3 for a convolution.
+    pub fn first_filters(&self, shape: ImageShape) -> Tensor<4> {
+        let images = |weights: Tensor<2>| {
+            let outputs = weights.dims()[1];
+            weights.transpose().reshape([outputs, shape.channels, shape.height, shape.width])
+        };
+        match self {
+            Self::LinearV0(model) => images(model.first_weights()),
+            Self::LinearV1(model) => images(model.first_weights()),
+            Self::Vgg(model) => model.first_block().filters(),
+            Self::Resnet9(model) => model.first_block().filters(),
+        }
+    }
+
     /// The layers with their parameters and multiply-adds for one image.
     pub fn summary(&self, shape: ImageShape) -> Summary {
         let mut summary = Summary::new(shape);

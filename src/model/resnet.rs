@@ -40,7 +40,7 @@ impl Resnet9 {
     }
 
     /// Of all blocks the one that sees the image.
-    pub fn first_block(&self) -> &ConvBlock {
+    pub(super) fn first_block(&self) -> &ConvBlock {
         &self.prep
     }
 

@@ -41,7 +41,7 @@ impl Vgg {
     }
 
     /// Of all blocks the one that sees the image.
-    pub fn first_block(&self) -> &ConvBlock {
+    pub(super) fn first_block(&self) -> &ConvBlock {
         &self.stages[0][0] // every plan has a block in its first stage
     }
 

@@ -12,7 +12,7 @@ use crate::metrics::{EpochMetrics, Evaluation};
 use crate::recipe::Recipe;
 use crate::run_dir::RunDir;
 use crate::train::{Event, Observer, TrainState};
-use crate::weights;
+use crate::weights::{self, About};
 
 /// The file with the final weights.
 pub const WEIGHTS: &str = "weights.safetensors";
@@ -25,33 +25,20 @@ pub fn is_complete(dir: &RunDir) -> bool {
 /// Writes the final weights. Essential: a run without weights is worth nothing.
 pub struct FinalWeights {
     dir: RunDir,
-    metadata: String,
+    about: About,
 }
 
 impl FinalWeights {
     /// Into the folder of a run; the header tells how to use them.
-    ///
-    /// # Errors
-    /// Invalid data: the description is no JSON.
-    pub fn new(dir: &RunDir, recipe: &Recipe, dataset: &DatasetInfo) -> Result<Self> {
-        Ok(Self { dir: dir.clone(), metadata: describe(recipe, dataset).to_string() })
+    pub fn new(dir: &RunDir, recipe: &Recipe, dataset: &DatasetInfo) -> Self {
+        Self { dir: dir.clone(), about: About::new(recipe, dataset.shape, &dataset.classes) }
     }
-}
-
-/// What a file of weights says of itself: all that is needed to use them.
-pub fn describe(recipe: &Recipe, dataset: &DatasetInfo) -> serde_json::Value {
-    serde_json::json!({
-        "recipe": recipe,
-        "shape": dataset.shape,
-        "classes": dataset.classes,
-        "pixel_scale": 1.0 / 255.0,
-    })
 }
 
 impl Observer for FinalWeights {
     fn notify(&mut self, event: &Event<'_>) -> Result<()> {
         let Event::Finished { state, .. } = event else { return Ok(()) };
-        let bytes = weights::to_bytes(&state.model.valid(), &self.metadata)
+        let bytes = weights::to_bytes(&state.model.valid(), &self.about.to_json())
             .map_err(|e| Error::new(ErrorKind::InvalidData, format!("the weights cannot be written: {e}")))?;
         self.dir.write_atomically(WEIGHTS, &bytes)
     }

@@ -1,13 +1,15 @@
 //! One device with a data set, a model and a canvas.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
 
 use burn::module::Module;
-use burn::tensor::activation::{relu, softmax};
+use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
 use image::{DynamicImage, RgbaImage};
+use js_sys::Uint8Array;
 use serde::{Deserialize, Serialize};
 use tinderbox::batches::{DeviceSplit, one_image};
 use tinderbox::bench::{self, Machine, Plan, Report, Row, SCHEMA, Told, Tool};
@@ -19,7 +21,7 @@ use tinderbox::model::Model;
 use tinderbox::optimizer::Optimizer;
 use tinderbox::picture::{Kind, to_model_input};
 use tinderbox::recipe::{Augment, LossKind, Recipe};
-use tinderbox::weights;
+use tinderbox::weights::{self, About};
 use wasm_bindgen::prelude::*;
 use web_sys::OffscreenCanvas;
 
@@ -33,7 +35,8 @@ pub(crate) struct Inside {
     pub info: DeviceInfo,
     gpu: Option<(Gpu, burn_wgpu::WgpuSetup)>,
     pub data: RefCell<Option<Rc<Data>>>,
-    pub model: RefCell<Option<Rc<Loaded>>>,
+    /// The model at hand, and those beside it.
+    pub models: RefCell<BTreeMap<u32, Rc<Loaded>>>,
     screen: RefCell<Option<Screen>>,
     pub control: Control,
     pub busy: Cell<bool>,
@@ -48,17 +51,16 @@ pub(crate) struct Data {
 /// A network with its weights and what they are of.
 #[derive(Clone)]
 pub(crate) struct Loaded {
-    pub about: About,
+    pub manifest: Manifest,
     pub model: Model,
 }
 
-/// The manifest of a model: all that its weights need to be used.
+/// The manifest of a model: its weights' own, and what the page adds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct About {
+pub(crate) struct Manifest {
     pub name: String,
-    pub recipe: Recipe,
-    pub shape: ImageShape,
-    pub classes: Vec<String>,
+    #[serde(flatten)]
+    pub about: About,
     /// On the test set, in percent, if known.
     #[serde(default)]
     pub accuracy: Option<f64>,
@@ -77,12 +79,11 @@ pub struct Lab {
 impl Lab {
     /// Starts `webgpu` or `cpu`.
     pub async fn open(kind: String) -> Result<Lab, JsError> {
-        tinderbox::tuning::configure_page();
         let (device, info, gpu) = if kind == "webgpu" {
             let (device, info, setup) = tinderbox::device::open_browser().await.map_err(thrown)?;
             setup.device.set_device_lost_callback(|_, reason| tell_lost(&reason));
-            // burn's own handler panics, which in a page ends the worker; some candidates of its tuning are refused by
-            // browsers, and whether the results are right all the same is what the self-test finds out.
+            // burn's own handler panics, which in a page ends the worker; whether results are right all the same is what
+            // the self-test finds out.
             setup.device.on_uncaptured_error(std::sync::Arc::new(|e| warn(&e.to_string())));
             let gpu = Gpu { device: setup.device.clone(), queue: setup.queue.clone() };
             (device, info, Some((gpu, setup)))
@@ -94,7 +95,7 @@ impl Lab {
             info,
             gpu,
             data: RefCell::default(),
-            model: RefCell::default(),
+            models: RefCell::default(),
             screen: RefCell::default(),
             control: Control::default(),
             busy: Cell::new(false),
@@ -115,17 +116,11 @@ impl Lab {
         json(&serde_json::json!({"passed": passed, "difference": difference}))
     }
 
-    /// Takes a data set from four uncompressed IDX files.
-    pub fn load_idx(
-        &self,
-        name: String,
-        train_images: &[u8],
-        train_labels: &[u8],
-        test_images: &[u8],
-        test_labels: &[u8],
-    ) -> Result<String, JsError> {
-        let dataset = data::idx([train_images, train_labels], [test_images, test_labels]).map_err(thrown)?;
-        let about = dataset.info(&name);
+    /// Takes a data set from its uncompressed files: MNIST's four, CIFAR-10's `.bin` files, or its archive. What it is, as
+    /// JSON.
+    pub fn load_data(&self, name: &str, names: Vec<String>, files: Vec<Uint8Array>) -> Result<String, JsError> {
+        let dataset = data::parse(names, &files).map_err(thrown)?;
+        let about = dataset.info(name);
         let test = DeviceSplit::new(&dataset.test, &self.inside.device);
         *self.inside.data.borrow_mut() = Some(Rc::new(Data { dataset, test }));
         json(&about)
@@ -136,33 +131,41 @@ impl Lab {
         Ok(self.data()?.dataset.test.labels.clone())
     }
 
-    /// Takes weights, the bytes of a safetensors file, and the JSON that says what they are of.
-    pub fn load_model(&self, about: &str, bytes: Vec<u8>) -> Result<String, JsError> {
-        let about: About = serde_json::from_str(about).map_err(thrown)?;
+    /// What a file of weights, safetensors or burnpack, says of itself: its manifest as JSON.
+    pub fn read_weights(&self, name: String, bytes: &[u8]) -> Result<String, JsError> {
+        let about = About::of(bytes).map_err(|e| JsError::new(&format!("{name} {e}")))?;
+        json(&Manifest { name, about, accuracy: None, sha256: None })
+    }
+
+    /// Takes weights and their manifest: in place 0 they are the model at hand, else one beside it.
+    pub fn load_model(&self, place: u32, manifest: &str, bytes: Vec<u8>) -> Result<String, JsError> {
+        let manifest: Manifest = serde_json::from_str(manifest).map_err(thrown)?;
+        let Manifest { name, about, .. } = &manifest;
         about.recipe.validate().map_err(thrown)?;
         tinderbox::model::check_fit(about.recipe.model, about.shape).map_err(thrown)?;
-        let fresh = Model::new(&about.recipe, about.shape, about.classes.len(), &self.inside.device);
-        let model = weights::load_bytes(fresh, bytes).map_err(|e| {
-            JsError::new(&format!("{}: these weights do not fit {}: {e}", about.name, about.recipe.model))
-        })?;
-        let text = json(&about)?;
-        *self.inside.model.borrow_mut() = Some(Rc::new(Loaded { about, model }));
+        let model = about.load(bytes, &self.inside.device).map_err(|e| JsError::new(&format!("{name}: {e}")))?;
+        let text = json(&manifest)?;
+        self.inside.models.borrow_mut().insert(place, Rc::new(Loaded { manifest, model }));
         Ok(text)
+    }
+
+    /// Gives up the models beside the one at hand.
+    pub fn drop_others(&self) {
+        self.inside.models.borrow_mut().retain(|&place, _| place == 0);
     }
 
     /// The weights at hand as the bytes of a safetensors file, which the native program reads too.
     pub async fn save_model(&self) -> Result<Vec<u8>, JsError> {
-        let loaded = self.model()?;
-        let about = &loaded.about;
+        let loaded = self.model(0)?;
+        let about = &loaded.manifest.about;
         let on_cpu = Model::new(&about.recipe, about.shape, about.classes.len(), &Device::flex());
         let on_cpu = weights::copy(&loaded.model, on_cpu).await.map_err(thrown)?;
-        // A hash is of one file, and this is another.
-        weights::to_bytes(&on_cpu, &json(&About { sha256: None, ..about.clone() })?).map_err(thrown)
+        weights::to_bytes(&on_cpu, &about.to_json()).map_err(thrown)
     }
 
-    /// What the model at hand is, as JSON.
+    /// The manifest of the model at hand, as JSON.
     pub fn about(&self) -> Result<String, JsError> {
-        json(&self.model()?.about)
+        json(&self.model(0)?.manifest)
     }
 
     /// Takes the canvas that [`draw`](Self::draw) draws on. True if the shader does.
@@ -196,47 +199,45 @@ impl Lab {
 
     /// The classes that the model at hand gives all test images, one byte each, after their accuracy as a percentage.
     pub async fn classify(&self) -> Result<Vec<f32>, JsError> {
-        let (loaded, data) = (self.model()?, self.data()?);
+        let (loaded, data) = (self.model(0)?, self.data()?);
         self.check_shape(&loaded, data.dataset.shape())?;
-        let classes = loaded.about.classes.len().max(data.dataset.classes.len());
+        let classes = loaded.manifest.about.classes.len().max(data.dataset.classes.len());
         let never = AtomicUsize::new(0);
         let found = evaluate(&loaded.model, &data.test, LossKind::Ce, classes, 250, &never).await.map_err(thrown)?;
         let accuracy = std::iter::once(found.accuracy as f32);
         Ok(accuracy.chain(found.predictions.iter().map(|&class| f32::from(class))).collect())
     }
 
-    /// The bytes that the model would see of an RGBA image, channel by channel.
-    pub fn prepare(&self, rgba: Vec<u8>, width: u32, height: u32, digit: bool) -> Result<Vec<u8>, JsError> {
-        let shape = self.model()?.about.shape;
+    /// The bytes that the model in a place would see of an RGBA image, channel by channel.
+    pub fn prepare(&self, place: u32, rgba: Vec<u8>, width: u32, height: u32) -> Result<Vec<u8>, JsError> {
+        let shape = self.model(place)?.manifest.about.shape;
         let picture = RgbaImage::from_raw(width, height, rgba).filter(|picture| picture.width() * picture.height() > 0);
         let picture = picture.ok_or_else(|| JsError::new("the image is empty"))?;
-        let kind = if digit { Kind::Digit } else { Kind::Picture };
+        let kind = if shape.channels == 1 { Kind::Digit } else { Kind::Picture };
         Ok(to_model_input(&DynamicImage::ImageRgba8(picture), shape, kind))
     }
 
-    /// Asks the model about one image, as [`prepare`](Self::prepare) gives it: probabilities, one a class.
-    pub async fn predict(&self, pixels: Vec<u8>) -> Result<Vec<f32>, JsError> {
-        let loaded = self.model()?;
-        let input = self.input(&loaded, &pixels)?;
+    /// Asks the model in a place about one image, as [`prepare`](Self::prepare) gives it: probabilities, one a class.
+    pub async fn predict(&self, place: u32, pixels: &[u8]) -> Result<Vec<f32>, JsError> {
+        let loaded = self.model(place)?;
+        let input = self.input(&loaded, pixels)?;
         read(softmax(loaded.model.forward(input), 1).flatten(0, 1)).await.map_err(thrown)
     }
 
-    /// What the first layer answers to an image, and its shape: channels, height, width, then the values; for a
-    /// convolution its feature maps after normalization and ReLU, for a linear network 128 numbers.
-    pub async fn responses(&self, pixels: Vec<u8>) -> Result<Vec<f32>, JsError> {
-        let loaded = self.model()?;
-        let input = self.input(&loaded, &pixels)?;
-        let (shape, values) = match &loaded.model {
-            Model::LinearV1(model) => {
-                let answer = relu(input.flatten::<2>(1, 3).matmul(model.first_weights()));
-                ([answer.dims()[1], 1, 1], answer.flatten::<1>(0, 1))
-            }
-            Model::LinearV0(_) => ([0, 0, 0], Tensor::zeros([1], &self.inside.device)),
-            Model::Vgg(model) => maps(model.first_block().forward(input)),
-            Model::Resnet9(model) => maps(model.first_block().forward(input)),
-        };
-        let values = read(values).await.map_err(thrown)?;
-        Ok(shape.into_iter().map(|n| n as f32).chain(values).collect())
+    /// What the first hidden layer of the model at hand answers to an image: count, channels (1), height and width, then
+    /// the values of the maps. No maps without a hidden layer.
+    pub async fn responses(&self, pixels: &[u8]) -> Result<Vec<f32>, JsError> {
+        let loaded = self.model(0)?;
+        match loaded.model.first_responses(self.input(&loaded, pixels)?) {
+            Some(maps) => images(maps.swap_dims(0, 1)).await,
+            None => Ok(vec![0.0; 4]),
+        }
+    }
+
+    /// The weights of its first layer in the same form, one image a neuron or filter.
+    pub async fn filters(&self) -> Result<Vec<f32>, JsError> {
+        let loaded = self.model(0)?;
+        images(loaded.model.first_filters(loaded.manifest.about.shape)).await
     }
 
     /// Gives the GPU up, as if it were lost: for tests.
@@ -287,26 +288,26 @@ impl Lab {
         self.inside.data.borrow().clone().ok_or_else(|| JsError::new("there is no data set yet"))
     }
 
-    fn model(&self) -> Result<Rc<Loaded>, JsError> {
-        self.inside.model.borrow().clone().ok_or_else(|| JsError::new("there is no model yet"))
+    fn model(&self, place: u32) -> Result<Rc<Loaded>, JsError> {
+        self.inside.models.borrow().get(&place).cloned().ok_or_else(|| JsError::new("there is no model yet"))
     }
 
     fn check_shape(&self, loaded: &Loaded, found: ImageShape) -> Result<(), JsError> {
-        let expected = loaded.about.shape;
+        let expected = loaded.manifest.about.shape;
         if expected == found {
             return Ok(());
         }
         let text = |s: ImageShape| format!("{}x{}x{}", s.channels, s.height, s.width);
         Err(JsError::new(&format!(
             "{} takes images of {}, these are {}",
-            loaded.about.name,
+            loaded.manifest.name,
             text(expected),
             text(found)
         )))
     }
 
     fn input(&self, loaded: &Loaded, pixels: &[u8]) -> Result<Tensor<4>, JsError> {
-        let shape = loaded.about.shape;
+        let shape = loaded.manifest.about.shape;
         if pixels.len() != shape.len() {
             let message = format!("expected {} values of an image, found {}", shape.len(), pixels.len());
             return Err(JsError::new(&message));
@@ -329,10 +330,11 @@ fn tell_lost(reason: &str) {
     }
 }
 
-/// Feature maps `[1, c, h, w]` with their shape.
-fn maps(maps: Tensor<4>) -> ([usize; 3], Tensor<1>) {
-    let [_, channels, height, width] = maps.dims();
-    ([channels, height, width], maps.flatten(0, 3))
+/// Images `[n, c, h, w]`: their shape, then their values.
+async fn images(images: Tensor<4>) -> Result<Vec<f32>, JsError> {
+    let shape = images.dims();
+    let values = read(images.flatten::<1>(0, 3)).await.map_err(thrown)?;
+    Ok(shape.into_iter().map(|n| n as f32).chain(values).collect())
 }
 
 /// The largest difference between a device and the CPU: losses of steps and a measured test set, over images of MNIST's

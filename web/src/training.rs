@@ -8,10 +8,11 @@ use burn::module::Module;
 use tinderbox::error::ErrorKind;
 use tinderbox::recipe::Recipe;
 use tinderbox::train::{self, Event, Observer, Observers, Pace};
+use tinderbox::weights::About;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-use crate::lab::{About, Inside, Lab, Loaded};
+use crate::lab::{Inside, Lab, Loaded, Manifest};
 use crate::{json, thrown};
 
 /// Milliseconds of work between two turns of the worker's event loop.
@@ -50,15 +51,13 @@ impl Lab {
         inside.control.paused.set(false);
         inside.control.steps.set(0);
         inside.control.learning_rate.set(None);
-        let about = About {
+        let manifest = Manifest {
             name: format!("{}, trained here", recipe.short_name()),
-            recipe: recipe.clone(),
-            shape: data.dataset.shape(),
-            classes: data.dataset.classes.clone(),
+            about: About::new(&recipe, data.dataset.shape(), &data.dataset.classes),
             accuracy: None,
             sha256: None,
         };
-        let mut observers = Observers(vec![Box::new(Messages { tell, inside: Rc::clone(&inside), about })]);
+        let mut observers = Observers(vec![Box::new(Messages { tell, inside: Rc::clone(&inside), manifest })]);
         let mut pace = Turns { inside: Rc::clone(&inside), turn, since: js_sys::Date::now() };
         let state = train::start(&recipe, &data.dataset, &inside.device);
         let (device, stop) = (&inside.device, &inside.control.stop);
@@ -140,7 +139,7 @@ impl Pace for Turns {
 struct Messages {
     tell: js_sys::Function,
     inside: Rc<Inside>,
-    about: About,
+    manifest: Manifest,
 }
 
 impl Messages {
@@ -149,9 +148,9 @@ impl Messages {
     }
 
     fn keep(&mut self, state: &train::TrainState) {
-        self.about.accuracy = state.progress.history.last().map(|m| m.test_accuracy);
-        let loaded = Loaded { about: self.about.clone(), model: state.model.valid() };
-        *self.inside.model.borrow_mut() = Some(Rc::new(loaded));
+        self.manifest.accuracy = state.progress.history.last().map(|m| m.test_accuracy);
+        let loaded = Loaded { manifest: self.manifest.clone(), model: state.model.valid() };
+        self.inside.models.borrow_mut().insert(0, Rc::new(loaded));
     }
 }
 
