@@ -79,11 +79,25 @@ impl Saved {
     }
 }
 
-/// Writes the checkpoint `dir/name`; `model` must not be on an autodiff device.
+/// Writes the checkpoint `dir/name`, in place of the one that is there; `model` must not be on an autodiff device.
 ///
 /// # Errors
 /// Io: the previous checkpoint is still there.
 pub fn save(
+    dir: &Path,
+    name: &str,
+    recipe: &Recipe,
+    model: &Model,
+    optimizer: &Optimizer,
+    progress: &Progress,
+) -> Result<()> {
+    write(dir, name, recipe, model, optimizer, progress)?;
+    let _ = remove(&places(dir, name)[2]); // the new one is in place; the next save tries again
+    Ok(())
+}
+
+/// The same, but what was there stays beside it, in the third of its [`places`].
+fn write(
     dir: &Path,
     name: &str,
     recipe: &Recipe,
@@ -130,7 +144,6 @@ pub fn save(
     }
     fs::rename(&new, &place).map_err(io("rename", new.clone()))?;
     sync(dir);
-    let _ = remove(&old); // the new one is in place; the next save tries again
     Ok(())
 }
 
@@ -150,6 +163,22 @@ pub fn load(dir: &Path, name: &str) -> Result<Saved> {
     Err(first_error.unwrap_or_else(|| {
         Error::new(ErrorKind::MissingData, format!("there is no checkpoint '{name}' in {}", dir.display()))
     }))
+}
+
+/// The checkpoints `epoch-N` in a folder, oldest first.
+fn older(dir: &Path) -> Vec<(usize, String)> {
+    let names =
+        fs::read_dir(dir).into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let mut found: Vec<(usize, String)> =
+        names.filter_map(|name| Some((name.strip_prefix("epoch-")?.parse().ok()?, name))).collect();
+    found.sort();
+    found
+}
+
+/// The newest checkpoint of a folder, apart from `broken`, that can be loaded.
+pub fn newest_whole(dir: &Path, broken: &str) -> Option<String> {
+    let names = older(dir).into_iter().rev().map(|(_, name)| name).chain(["last".into(), "best".into()]);
+    names.filter(|name| name != broken).find(|name| load(dir, name).is_ok())
 }
 
 /// Where a checkpoint is, where a new one is written, and where the old one waits while they change places.
@@ -208,29 +237,50 @@ fn read(place: &Path) -> Result<Saved> {
 }
 
 /// Keeps `last` and `best`: every `every` epochs, or when ten seconds have passed (in a long epoch at the next
-/// read-back), and at the end.
+/// read-back), and at the end; and beside them the latest of those that `last` replaced, as `epoch-N`.
 pub struct Checkpoints {
     dir: PathBuf,
     recipe: Recipe,
     every: Option<usize>,
+    keep: usize,
+    /// The epochs done in `last`, if it was saved here and between two epochs.
+    saved: Option<usize>,
     last_save: Instant,
     /// The best model so far, where it is not yet on disk.
     best: Option<(Model, Optimizer, Progress)>,
 }
 
 impl Checkpoints {
-    /// Saves into `dir`, which need not exist.
-    pub fn new(dir: PathBuf, recipe: Recipe, every: Option<usize>) -> Self {
-        Self { dir, recipe, every, last_save: Instant::now(), best: None }
+    /// Saves into `dir`, which need not exist; `keep` older ones stay.
+    pub fn new(dir: PathBuf, recipe: Recipe, every: Option<usize>, keep: usize) -> Self {
+        Self { dir, recipe, every, keep, saved: None, last_save: Instant::now(), best: None }
     }
 
     fn save(&mut self, state: &TrainState) -> Result<()> {
         if let Some((model, optimizer, progress)) = self.best.take() {
             save(&self.dir, "best", &self.recipe, &model, &optimizer, &progress)?;
         }
-        save(&self.dir, "last", &self.recipe, &state.model.valid(), &state.optimizer, &state.progress)?;
+        write(&self.dir, "last", &self.recipe, &state.model.valid(), &state.optimizer, &state.progress)?;
         self.last_save = Instant::now();
+        let progress = &state.progress;
+        let replaced = std::mem::replace(&mut self.saved, progress.losses.is_empty().then_some(progress.history.len()));
+        let _ = self.retire(replaced); // the new one is in place; the next save tries again
         Ok(())
+    }
+
+    /// Keeps what `last` replaced under its epoch's name, or not, and of those no more than wanted.
+    fn retire(&self, replaced: Option<usize>) -> Result<()> {
+        let [_, _, old] = places(&self.dir, "last");
+        match replaced.filter(|_| self.keep > 0) {
+            Some(epoch) if old.exists() => {
+                let place = self.dir.join(format!("epoch-{epoch}"));
+                remove(&place)?;
+                fs::rename(&old, &place).map_err(|e| Error::io("rename", &old, &e))?;
+            }
+            _ => remove(&old)?,
+        }
+        let older = older(&self.dir);
+        older.iter().rev().skip(self.keep).try_for_each(|(_, name)| remove(&self.dir.join(name)))
     }
 }
 

@@ -55,6 +55,24 @@ impl Error {
         Self::new(ErrorKind::Io, format!("cannot {action} {}: {error}", path.display()))
     }
 
+    /// What burn says of a device that failed: its causes, told over many lines, come down to a few.
+    pub fn device(failure: &impl fmt::Debug) -> Self {
+        let text = format!("{failure:?}");
+        let lower = text.to_lowercase();
+        let asked = text.split("allocate buffer of size: ").nth(1);
+        let asked = asked.and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<f64>().ok());
+        let message = if lower.contains("out of memory") || lower.contains("outofmemory") || asked.is_some() {
+            let size = asked.map(|bytes| format!(": there is no buffer of {:.0} MB to be had", bytes / 1e6));
+            format!("the device is out of memory{}; use a smaller --batch or --width", size.unwrap_or_default())
+        } else if lower.contains("lost") || lower.contains("destroyed") {
+            "the device was lost: its driver stopped, or it was taken away".into()
+        } else {
+            let causes: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(4).collect();
+            format!("the device failed: {}", causes.join("; "))
+        };
+        Self::new(ErrorKind::Device, message)
+    }
+
     /// The run is asked to end: an error if `stop` holds a signal's number.
     ///
     /// # Errors

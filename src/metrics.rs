@@ -7,7 +7,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::batches::DeviceSplit;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::gpu::{self, VALUES_PER_IMAGE};
 use crate::model::Model;
 use crate::recipe::LossKind;
@@ -153,14 +153,8 @@ pub fn weighted_mean(batch_means: &[f32], sizes: &[usize]) -> f64 {
 /// # Errors
 /// Device: the adapter failed or was lost.
 pub async fn read(values: Tensor<1>) -> Result<Vec<f32>> {
-    let lost = |e: &dyn std::fmt::Display| {
-        Error::new(
-            ErrorKind::Device,
-            format!("the device did not deliver a result: {e}. It may be lost, or out of memory"),
-        )
-    };
-    let data: TensorData = values.into_data_async().await.map_err(|e| lost(&format!("{e:?}")))?;
-    data.convert::<f32>().try_to_vec().map_err(|e| lost(&format!("{e:?}")))
+    let data: TensorData = values.into_data_async().await.map_err(|e| Error::device(&e))?;
+    data.convert::<f32>().try_to_vec().map_err(|e| Error::device(&e))
 }
 
 #[cfg(test)]

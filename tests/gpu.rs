@@ -10,11 +10,12 @@ use common::{gpus, ok, tinderbox};
 use serde_json::Value;
 use tinderbox::batches::DeviceSplit;
 use tinderbox::dataset::{ImageShape, Split};
-use tinderbox::device::{AdapterKind, Request, list};
+use tinderbox::device::{AdapterKind, Request, choose, list};
 use tinderbox::gpu::{Layout, Source, Tile, TileGrid, draw_on_cpu};
 use tinderbox::metrics;
 use tinderbox::model::Model;
 use tinderbox::recipe::{Augment, LossKind, Precision, Recipe};
+use tinderbox::train::{self, Event, Observer, Observers};
 
 #[test]
 fn batches_are_the_same_on_every_device() {
@@ -207,4 +208,35 @@ fn weights_are_the_same_on_another_device() {
             assert_eq!(bytes(&copied), bytes(&on_gpu));
         }
     }
+}
+
+/// A device that is taken away in the middle of a run is an error, not a panic and not a hang.
+#[test]
+fn a_lost_device_is_an_error() {
+    let Some(request) = common::gpu_request("a_lost_device_is_an_error") else { return };
+    struct Lose(tinderbox::gpu::Gpu);
+    impl Observer for Lose {
+        fn notify(&mut self, event: &Event<'_>) -> tinderbox::error::Result<()> {
+            if let Event::Epoch { history, .. } = event
+                && history.len() == 2
+            {
+                self.0.device.destroy();
+            }
+            Ok(())
+        }
+    }
+    let request = Request::from(request.as_str());
+    let mut candidates = list(&request);
+    let index = choose(&candidates, &request).unwrap();
+    let (device, gpu) = candidates.swap_remove(index).open_shared().unwrap();
+    let recipe = Recipe { epochs: 5, batch_size: 100, fraction: 0.1, ..Recipe::preset("linear_v0-mse").unwrap() };
+    let dataset = tinderbox::dataset::load(&tinderbox::dataset::DataSource::MnistSample, None).unwrap().dataset;
+    let state = train::start(&recipe, &dataset, &device);
+    let mut observers = Observers(vec![Box::new(Lose(gpu.unwrap()))]);
+    let never = AtomicUsize::new(0);
+    let run = train::train(&recipe, &dataset, &device, state, &never, &mut observers);
+    let error = pollster::block_on(run).err().expect("the device is gone");
+    assert_eq!(error.exit_code(), 1);
+    assert!(error.to_string().contains("the device"), "{error}");
+    println!("{error}");
 }

@@ -105,7 +105,7 @@ impl Bench<'_> {
             for _ in 1..rounds {
                 // Else a fusing backend would see that nobody wants the result, and not compute it.
                 let result = work();
-                self.device.flush().map_err(failed)?;
+                self.device.flush().map_err(|e| Error::device(&e))?;
                 drop(result);
             }
             finish(work()).await?;
@@ -226,9 +226,5 @@ pub async fn finish(result: Tensor<1>) -> Result<()> {
     if cfg!(target_family = "wasm") {
         return metrics::read(result.narrow(0, 0, 1)).await.map(drop); // a browser cannot wait without reading
     }
-    device.sync().map_err(failed)
-}
-
-fn failed(e: impl std::fmt::Debug) -> Error {
-    Error::new(ErrorKind::Device, format!("the device failed: {e:?}"))
+    device.sync().map_err(|e| Error::device(&e))
 }

@@ -24,6 +24,9 @@ const TARGET: f64 = 95.0;
 const ACCURACY_POINTS: f64 = 2.0;
 const RELATIVE_LOSS: f64 = 0.02;
 
+/// Seconds after which training to an accuracy is not repeated.
+const LONG: f64 = 60.0;
+
 pub(super) async fn measure(bench: &mut Bench<'_>, dataset: &Dataset) -> Result<()> {
     linear(bench, dataset).await?;
     inference(bench, dataset).await?;
@@ -87,6 +90,9 @@ async fn time_to_accuracy(bench: &mut Bench<'_>, dataset: &Dataset) -> Result<()
         }
         if let (1, Some((epoch, seconds))) = (times.len(), reached.get()) {
             bench.warmup += (first - seconds / epoch).max(0.0);
+        }
+        if times.iter().sum::<f64>() > LONG {
+            break;
         }
     }
     let note = format!("linear_v1 on {} digits, batch {}, seed 0", dataset.train.len(), recipe.batch_size);

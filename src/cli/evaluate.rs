@@ -1,36 +1,42 @@
 //! `tinderbox evaluate` and `tinderbox predict`
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::atomic::AtomicUsize;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
 use super::{DataArgs, DeviceArgs, print_json};
 use crate::batches::DeviceSplit;
 use crate::dataset::{self, DataSource};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::infer::Trained;
 use crate::metrics::evaluate;
+use crate::recipe::unknown;
 use crate::run_dir::RunDir;
 use crate::train::evaluation_batch;
 
-/// Which weights of a run.
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Checkpoint {
-    /// Of the epoch with the best test accuracy
-    Best,
-    /// Of the last epoch
-    Last,
-}
+/// Which weights of a run: `best`, `last` or `epoch-N`.
+#[derive(Clone)]
+pub struct Checkpoint(String);
 
 impl Checkpoint {
     /// The folder's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Best => "best",
-            Self::Last => "last",
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Checkpoint {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let numbered = name.strip_prefix("epoch-").is_some_and(|n| n.parse::<usize>().is_ok());
+        if numbered || ["best", "last"].contains(&name) {
+            return Ok(Self(name.into()));
         }
+        Err(unknown("checkpoint", name, ["best", "last", "epoch-N"].into_iter()))
     }
 }
 
@@ -44,8 +50,8 @@ pub struct EvaluateArgs {
     /// Another data set than that of the training
     #[arg(long)]
     dataset: Option<DataSource>,
-    /// Which weights
-    #[arg(long, value_enum, default_value_t = Checkpoint::Best)]
+    /// Which weights: best, last or epoch-N
+    #[arg(long, default_value = "best")]
     checkpoint: Checkpoint,
     /// Print JSON
     #[arg(long)]
@@ -109,8 +115,8 @@ pub struct PredictArgs {
     /// PNG, JPEG or BMP files
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// Which weights
-    #[arg(long, value_enum, default_value_t = Checkpoint::Best)]
+    /// Which weights: best, last or epoch-N
+    #[arg(long, default_value = "best")]
     checkpoint: Checkpoint,
     /// How many classes to name
     #[arg(long, default_value_t = 3)]

@@ -22,8 +22,8 @@ pub struct ExportArgs {
     /// What to write
     #[arg(long, value_enum)]
     to: Target,
-    /// Which weights
-    #[arg(long, value_enum, default_value_t = Checkpoint::Best)]
+    /// Which weights: best, last or epoch-N
+    #[arg(long, default_value = "best")]
     checkpoint: Checkpoint,
     /// The file to write, or for the web a folder, which is made, and must be empty if it is there
     #[arg(long, value_name = "PATH")]

@@ -93,6 +93,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2));
         }
     };
+    quiet_device_threads();
     tuning::watch(|| {
         eprintln!("notice: kernels are compiled and tuned for this adapter; the next start will know the best of them");
     });
@@ -117,6 +118,18 @@ pub fn main() -> ExitCode {
             ExitCode::from(e.exit_code())
         }
     }
+}
+
+/// burn computes on threads of its own, which panic where an operation fails; what failed comes back as an error with the
+/// next result that is read. `RUST_BACKTRACE=1` shows the panics all the same.
+fn quiet_device_threads() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let of_device = std::thread::current().name().is_some_and(|name| name.starts_with("DSD-"));
+        if !of_device || std::env::var_os("RUST_BACKTRACE").is_some() {
+            report(panic);
+        }
+    }));
 }
 
 /// Prints a value as JSON.

@@ -130,7 +130,8 @@ pub fn run(args: ReproduceArgs) -> Result<()> {
     let experiment = args.name.unwrap_or_else(|| folder.into());
     let stop = Stop::install()?;
 
-    let mut session = Session { recipe: recipes[0].clone(), loaded, device, info, device_arg: None, save_every: None };
+    let mut session =
+        Session { recipe: recipes[0].clone(), loaded, device, info, device_arg: None, save_every: None, keep: 0 };
     let mut runs = Vec::new();
     for recipe in recipes {
         let path = args.out.join(&experiment).join(recipe.short_name());

@@ -16,8 +16,8 @@ use crate::{serve, site};
 pub struct ServeArgs {
     /// Folder of a run whose weights the page gets first
     run: Option<PathBuf>,
-    /// Which weights
-    #[arg(long, value_enum, default_value_t = Checkpoint::Best)]
+    /// Which weights: best, last or epoch-N
+    #[arg(long, default_value = "best")]
     checkpoint: Checkpoint,
     /// Port; 0 for any that is free
     #[arg(long, default_value_t = 8017)]

@@ -35,6 +35,8 @@ pub struct Session {
     pub device_arg: Option<String>,
     /// Epochs between two checkpoints.
     pub save_every: Option<usize>,
+    /// Older checkpoints that stay.
+    pub keep: usize,
 }
 
 impl Session {
@@ -68,7 +70,7 @@ impl Session {
             Box::new(Console::new(recipe)),
             Box::new(Csv::new(dir)),
             Box::new(TensorBoard::new(dir, recipe, data)),
-            Box::new(Checkpoints::new(dir.checkpoints(), recipe.clone(), self.save_every)),
+            Box::new(Checkpoints::new(dir.checkpoints(), recipe.clone(), self.save_every, self.keep)),
             Box::new(weights),
             Box::new(Report::new(dir, recipe, &self.info, info.clone(), data)),
         ]);
@@ -77,13 +79,14 @@ impl Session {
         }
         let trained = train::train(recipe, data, &self.device, state, &stop.signal, &mut observers);
         let device = self.device_arg.as_ref().map(|name| format!(" --device {}", quote(name))).unwrap_or_default();
+        let run = quote(&dir.path().to_string_lossy());
         pollster::block_on(trained).map_err(|e| match e.kind() {
-            ErrorKind::Interrupted(_) => Error::new(
+            ErrorKind::Interrupted(_) => {
+                Error::new(e.kind(), format!("{e}; continue with: tinderbox train --resume {run}{device}"))
+            }
+            ErrorKind::Device if dir.checkpoints().join("last").exists() => Error::new(
                 e.kind(),
-                format!(
-                    "{e}; continue with: tinderbox train --resume {}{device}",
-                    quote(&dir.path().to_string_lossy())
-                ),
+                format!("{e}. What was saved goes on with: tinderbox train --resume {run}{device}"),
             ),
             ErrorKind::Training if dir.checkpoints().join("last").exists() => {
                 Error::new(e.kind(), format!("{e}. The last good checkpoint is in {}", dir.checkpoints().display()))

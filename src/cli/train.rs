@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::evaluate::Checkpoint;
 use super::session::{Session, Stop, is_finished};
 use super::{DataArgs, DeviceArgs};
 use crate::batches;
@@ -91,6 +92,9 @@ pub struct TrainArgs {
     /// Save a checkpoint every so many epochs [default: about every ten seconds, within a long epoch too]
     #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u64).range(1..))]
     save_every: Option<u64>,
+    /// How many older checkpoints stay beside last and best [default: 1]
+    #[arg(long, value_name = "N")]
+    keep: Option<u32>,
     /// The run's name [default: from the recipe]
     #[arg(long)]
     name: Option<String>,
@@ -100,6 +104,9 @@ pub struct TrainArgs {
     /// Continue the run in this folder, with the same numbers as if it had never stopped
     #[arg(long, value_name = "RUN", conflicts_with_all = ["preset", "name"])]
     resume: Option<PathBuf>,
+    /// With --resume: from which checkpoint, best, last or epoch-N [default: last]
+    #[arg(long, requires = "resume", value_name = "NAME")]
+    checkpoint: Option<Checkpoint>,
     /// Show the run in a window; closing it does not stop the run
     #[arg(long)]
     window: bool,
@@ -216,7 +223,11 @@ pub fn run(args: TrainArgs) -> Result<()> {
         Some(dir) => args.apply(dir.recipe()?)?,
         None => args.apply(Recipe::preset(args.preset.as_deref().unwrap_or(DEFAULT_PRESET))?)?,
     };
-    let saved = resumed.as_ref().map(|dir| resume_point(dir, &recipe)).transpose()?.flatten();
+    let saved = resumed
+        .as_ref()
+        .map(|dir| resume_point(dir, args.checkpoint.as_ref().map_or("last", Checkpoint::name), &recipe))
+        .transpose()?
+        .flatten();
     if let Some(dir) = &resumed
         && is_finished(dir, saved.as_ref(), &recipe)?
     {
@@ -253,7 +264,8 @@ pub fn run(args: TrainArgs) -> Result<()> {
     };
     let device_arg = args.device.as_ref().and_then(|args| args.device.clone());
     let save_every = args.save_every.map(|n| n as usize);
-    let session = Session { recipe, loaded, device, info, device_arg, save_every };
+    let keep = args.keep.unwrap_or(1) as usize;
+    let session = Session { recipe, loaded, device, info, device_arg, save_every, keep };
     session.announce();
     let stop = Stop::install()?;
     let state = if args.window {
@@ -265,14 +277,20 @@ pub fn run(args: TrainArgs) -> Result<()> {
 }
 
 /// The checkpoint to go on from, where the recipe is still the same; none where the run ended before its first.
-fn resume_point(dir: &RunDir, recipe: &Recipe) -> Result<Option<Saved>> {
-    let saved = match checkpoint::load(&dir.checkpoints(), "last") {
+fn resume_point(dir: &RunDir, name: &str, recipe: &Recipe) -> Result<Option<Saved>> {
+    let saved = match checkpoint::load(&dir.checkpoints(), name) {
         Ok(saved) => Some(saved),
-        Err(e) if e.kind() == ErrorKind::MissingData => {
+        Err(e) if e.kind() == ErrorKind::MissingData && name == "last" => {
             eprintln!("notice: {e}: starting from the beginning");
             None
         }
-        Err(e) => return Err(e),
+        Err(e) => {
+            let Some(whole) = checkpoint::newest_whole(&dir.checkpoints(), name) else { return Err(e) };
+            return Err(Error::new(
+                e.kind(),
+                format!("{e}. An older one is whole: go on from it with --checkpoint {whole}"),
+            ));
+        }
     };
     let old = match &saved {
         Some(saved) => saved.recipe.clone(),
