@@ -5,6 +5,23 @@
 //! `report`, then `infer`. Nothing upstream knows what is downstream: the loop in [`train`] tells observers what
 //! happens.
 //!
+//! ```
+//! use std::sync::atomic::AtomicUsize;
+//! use tinderbox::{dataset, recipe::Recipe, train};
+//!
+//! let data = dataset::load(&"mnist-sample".parse()?, None)?.dataset;
+//! let recipe = Recipe { epochs: 2, batch_size: 100, ..Recipe::preset("linear_v1-bn-ce")? };
+//! let device = burn::tensor::Device::flex();
+//! let start = train::start(&recipe, &data, &device);
+//! let (stop, mut observers) = (AtomicUsize::new(0), train::Observers::default());
+//! let run = train::train(&recipe, &data, &device, start, &stop, &mut observers);
+//! let trained = pollster::block_on(run)?;
+//! assert!(trained.progress.history[1].test_accuracy > 85.0);
+//! # Ok::<(), tinderbox::error::Error>(())
+//! ```
+//!
+//! `examples/` trains on data of your own, and asks exported weights.
+//!
 //! Without the default feature `native` there is no operating system: no files, downloads, plots, windows or
 //! command line. What is left runs in a browser.
 #![deny(missing_docs, unsafe_code)]
@@ -47,6 +64,8 @@ pub mod run_dir;
 pub mod infer;
 #[cfg(feature = "native")]
 pub mod live;
+#[cfg(feature = "native")]
+pub mod onnx;
 #[cfg(feature = "native")]
 pub mod samples;
 #[cfg(feature = "native")]

@@ -6,8 +6,11 @@
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::store::burn_pack::{Bytes, Reader, Writer};
-use burn::store::{ApplyResult, BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::store::{
+    ApplyResult, BurnToPyTorchAdapter, FloatCastAdapter, HalfPrecisionAdapter, ModuleAdapter, ModuleSnapshot,
+    PyTorchToBurnAdapter, SafetensorsStore,
+};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
@@ -87,16 +90,24 @@ impl About {
         }
     }
 
+    /// Checks that a file of `bytes` can hold the network's weights.
+    ///
+    /// # Errors
+    /// Invalid data: it is too small.
+    pub fn check_size(&self, bytes: usize) -> CrateResult<()> {
+        if bytes as f64 >= 0.9 * self.least_weights() {
+            return Ok(());
+        }
+        let message = format!("{bytes} bytes are too few for {}: the file is cut short", self.recipe.model);
+        Err(Error::new(ErrorKind::InvalidData, message))
+    }
+
     /// The model, with the weights of a file, on a device.
     ///
     /// # Errors
     /// Invalid data: a tensor is missing, left over or of another shape.
     pub fn load(&self, bytes: Vec<u8>, device: &Device) -> CrateResult<Model> {
-        let least = self.least_weights();
-        if (bytes.len() as f64) < 0.9 * least {
-            let message = format!("{} bytes are too few for {}: the file is cut short", bytes.len(), self.recipe.model);
-            return Err(Error::new(ErrorKind::InvalidData, message));
-        }
+        self.check_size(bytes.len())?;
         let fresh = Model::new(&self.recipe, self.shape, self.classes.len(), device);
         load_bytes(fresh, bytes).map_err(|e| {
             Error::new(ErrorKind::InvalidData, format!("these weights do not fit {}: {e}", self.recipe.model))
@@ -121,8 +132,21 @@ fn metadata(bytes: &[u8]) -> Result<Option<String>, String> {
 /// # Errors
 /// What burn's writer says.
 pub fn to_bytes(model: &Model, metadata: &str) -> Result<Vec<u8>, String> {
+    safetensors(model, metadata, BurnToPyTorchAdapter)
+}
+
+/// The same with the weights of linear layers and convolutions in half precision, half the size; normalization stays in
+/// single, since a small running variance is nothing in half.
+///
+/// # Errors
+/// What burn's writer says.
+pub fn to_half_bytes(model: &Model, metadata: &str) -> Result<Vec<u8>, String> {
+    safetensors(model, metadata, BurnToPyTorchAdapter.chain(HalfPrecisionAdapter::new()))
+}
+
+fn safetensors(model: &Model, metadata: &str, adapter: impl ModuleAdapter + 'static) -> Result<Vec<u8>, String> {
     let mut store = SafetensorsStore::from_bytes(None)
-        .with_to_adapter(BurnToPyTorchAdapter)
+        .with_to_adapter(adapter)
         .skip_enum_variants(true)
         .clear_metadata() // burn's own has several keys, whose order is random
         .metadata(METADATA_KEY, metadata);
@@ -139,18 +163,19 @@ pub fn to_burnpack(model: &Model, metadata: &str) -> Result<Vec<u8>, String> {
     writer.into_bytes().map(|bytes| bytes.to_vec()).map_err(|e| e.to_string())
 }
 
-/// `model` with the weights of a file, safetensors or burnpack: every tensor present, of the right shape, and none left
-/// over.
+/// `model` with the weights of a file, safetensors or burnpack, of any precision: every tensor present, of the right shape,
+/// and none left over.
 ///
 /// # Errors
 /// A sentence that names the tensors that do not fit.
 pub fn load_bytes(mut model: Model, bytes: Vec<u8>) -> Result<Model, String> {
+    let single = FloatCastAdapter::to(DType::F32); // else a model keeps what the file has
     let result = if bytes.starts_with(BURNPACK) {
         let tensors = Reader::from_bytes(Bytes::from_bytes_vec(bytes)).and_then(Reader::into_tensors);
-        model.apply(tensors.map_err(|e| e.to_string())?, None, None, true)
+        model.apply(tensors.map_err(|e| e.to_string())?, None, Some(Box::new(single)), true)
     } else {
         let mut store = SafetensorsStore::from_bytes(Some(bytes))
-            .with_from_adapter(PyTorchToBurnAdapter)
+            .with_from_adapter(PyTorchToBurnAdapter.chain(single))
             .skip_enum_variants(true)
             .validate(false)
             .allow_partial(true); // every complaint is collected, in our words
@@ -159,10 +184,61 @@ pub fn load_bytes(mut model: Model, bytes: Vec<u8>) -> Result<Model, String> {
     complete(&result).map(|()| model)
 }
 
+/// `model` with the weights of a file that `torch.save` wrote: a state dict, or one under `state_dict` or
+/// `model_state_dict`. Nothing in the file is executed: the reader knows tensors and plain values alone.
+///
+/// # Errors
+/// A sentence that says what cannot be read, or names the tensors that do not fit.
+#[cfg(feature = "native")]
+pub fn load_pytorch(mut model: Model, path: &std::path::Path) -> Result<Model, String> {
+    let mut store = pytorch(path)?.validate(false).allow_partial(true);
+    let result = model.load_from(&mut store).map_err(|e| e.to_string())?;
+    complete(&result).map(|()| model)
+}
+
+/// The names of the tensors in such a file.
+///
+/// # Errors
+/// A sentence that says what cannot be read.
+#[cfg(feature = "native")]
+pub fn pytorch_names(path: &std::path::Path) -> Result<Vec<String>, String> {
+    use burn::store::ModuleStore;
+    pytorch(path)?.keys().map_err(|e| e.to_string())
+}
+
+#[cfg(feature = "native")]
+fn pytorch(path: &std::path::Path) -> Result<burn::store::PytorchStore, String> {
+    use burn::store::{ModuleStore, PytorchStore};
+    let plain = || PytorchStore::from_file(path).map_indices_contiguous(false);
+    let nested = ["state_dict", "model_state_dict"].into_iter();
+    let found = nested.map(|key| plain().with_top_level_key(key)).find_map(|mut store| {
+        let names = store.keys().ok()?;
+        (!names.is_empty()).then_some(store)
+    });
+    let mut store = found.unwrap_or_else(plain);
+    match store.keys() {
+        Ok(names) if names.is_empty() => Err("holds no tensors: expected a state dict".into()),
+        Ok(_) => Ok(store),
+        Err(e) => Err(format!("cannot be read as a file of torch.save: {e}")),
+    }
+}
+
+/// The names of the tensors in a safetensors file.
+///
+/// # Errors
+/// A sentence that says what cannot be read.
+pub fn safetensors_names(bytes: &[u8]) -> Result<Vec<String>, String> {
+    let (_, header) =
+        SafeTensors::read_metadata(bytes).map_err(|e| format!("is no safetensors file, or is cut short: {e}"))?;
+    Ok(header.tensors().into_keys().collect())
+}
+
 fn complete(result: &ApplyResult) -> Result<(), String> {
+    // PyTorch counts batches, which nothing uses while momentum is given.
+    let unused = result.unused.iter().filter(|name| !name.ends_with("num_batches_tracked"));
     let mut complaints: Vec<String> = result.errors.iter().map(ToString::to_string).collect();
     complaints.extend(result.missing.iter().map(|(name, _)| format!("{name} is missing")));
-    complaints.extend(result.unused.iter().map(|name| format!("{name} has no place in this model")));
+    complaints.extend(unused.map(|name| format!("{name} has no place in this model")));
     if complaints.is_empty() { Ok(()) } else { Err(complaints.join("; ")) }
 }
 

@@ -500,6 +500,64 @@ fn weights_in_files_are_as_good_as_their_run() {
 }
 
 #[test]
+fn a_recipe_is_written_changed_and_trained() {
+    let dir = tempdir().unwrap();
+    ok(dir.path(), &["init", "linear_v1-mse", "--out", "mine.toml"]);
+    let (code, _, stderr) = run(dir.path(), &["init", "--out", "mine.toml"]);
+    assert!(code == 2 && stderr.contains("is there already"), "{stderr}");
+    let path = dir.path().join("mine.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("\"mnist\"", "\"mnist-sample\"").replace("epochs = 20", "epochs = 3")).unwrap();
+    let stdout = ok(dir.path(), &["train", "mine.toml", "--device", "cpu", "--batch", "100"]);
+    assert!(stdout.contains("linear_v1-mse") && stdout.contains("epoch 3/3"), "{stdout}");
+    fs::write(&path, text.replace("learning_rate", "learing_rate")).unwrap();
+    let (code, _, stderr) = run(dir.path(), &["train", "mine.toml"]);
+    assert!(
+        code == 2 && stderr.contains("mine.toml: unknown key 'learing_rate'. Did you mean 'learning_rate'?"),
+        "{stderr}"
+    );
+    let (code, _, stderr) = run(dir.path(), &["train", "nowhere.toml"]);
+    assert!(code == 1 && stderr.contains("nowhere.toml"), "{stderr}");
+}
+
+#[test]
+fn a_sweep_trains_every_combination_and_tells_mean_and_spread() {
+    let dir = tempdir().unwrap();
+    let sweep = |more: &[&str]| {
+        let args = ["train", "--lr", "0.1,0.03", "--seed", "1,2,3", "--epochs", "2", "--name", "s"];
+        run(dir.path(), &[&args[..], more, &SAMPLE].concat())
+    };
+    let (code, stdout, stderr) = sweep(&[]);
+    assert_eq!(code, 0, "{stderr}");
+    let accuracy = |seed: u32| -> f64 {
+        let path = dir.path().join(format!("runs/s/lr0.1-seed{seed}/metrics.csv"));
+        fs::read_to_string(path).unwrap().lines().last().unwrap().split(',').nth(3).unwrap().parse().unwrap()
+    };
+    let mean = (accuracy(1) + accuracy(2) + accuracy(3)) / 3.0;
+    assert!(stdout.contains(&format!("learning rate 0.1, batch 500: final accuracy {mean:.2} % ± ")), "{stdout}");
+    assert!(fs::read_to_string(dir.path().join("runs/s/report.html")).unwrap().contains("over 3 seeds"));
+    let (code, stdout, _) = sweep(&[]); // again: nothing is left to do
+    assert!(code == 0 && stdout.matches("already finished").count() == 6, "{stdout}");
+    let (code, _, stderr) = sweep(&["--batch", "100,100"]);
+    assert!(code == 2 && stderr.contains("is given twice"), "{stderr}");
+    assert_eq!(run(dir.path(), &["train", "--seed", "1,2", "--resume", "runs/s/lr0.1-seed1"]).0, 2);
+}
+
+#[test]
+fn shells_and_manuals_know_every_command() {
+    let dir = tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let text = ok(dir.path(), &["completions", shell]);
+        assert!(text.contains("reproduce") && text.contains("label-smoothing"), "{shell}");
+    }
+    ok(dir.path(), &["man", "pages"]);
+    for page in ["tinderbox", "tinderbox-train", "tinderbox-export", "tinderbox-bench"] {
+        let text = fs::read_to_string(dir.path().join(format!("pages/{page}.1"))).unwrap();
+        assert!(text.contains(".TH") && text.contains(page), "{page}");
+    }
+}
+
+#[test]
 fn samples_are_drawn_and_a_missing_display_is_an_error_that_names_png() {
     let dir = tempdir().unwrap();
     ok(dir.path(), &["samples", "mnist-sample", "--seed", "3", "--png", "grid.png"]);

@@ -10,7 +10,7 @@ use super::evaluate::Checkpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::infer::Trained;
 use crate::run_dir::{RunDir, write_atomically};
-use crate::{site, weights};
+use crate::{onnx, site, weights};
 
 /// Write a run's weights for use elsewhere.
 #[derive(Args)]
@@ -28,6 +28,9 @@ pub struct ExportArgs {
     /// The file to write, or for the web a folder, which is made, and must be empty if it is there
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
+    /// With safetensors: layers in half precision, half the size
+    #[arg(long)]
+    half: bool,
     /// For the web: folder of the page [default: web, here or in the source folder]
     #[arg(long, value_name = "DIR")]
     page: Option<PathBuf>,
@@ -41,9 +44,14 @@ enum Target {
     Safetensors,
     /// Weights as other programs on burn read them
     Burnpack,
+    /// The network itself, for ONNX Runtime and others: images in [0, 1] in, logits out
+    Onnx,
 }
 
 pub fn run(args: ExportArgs) -> Result<()> {
+    if args.half && args.to != Target::Safetensors {
+        return Err(Error::usage("--half is for --to safetensors"));
+    }
     if args.to == Target::Web {
         return web(&args);
     }
@@ -51,6 +59,8 @@ pub fn run(args: ExportArgs) -> Result<()> {
     let (model, about) = (trained.model.valid(), trained.about.to_json());
     let bytes = match args.to {
         Target::Burnpack => weights::to_burnpack(&model, &about),
+        Target::Onnx => onnx::to_bytes(&model, &trained.about),
+        Target::Safetensors if args.half => weights::to_half_bytes(&model, &about),
         Target::Safetensors | Target::Web => weights::to_bytes(&model, &about),
     };
     let bytes = bytes.map_err(|e| Error::new(ErrorKind::InvalidData, format!("the weights cannot be written: {e}")))?;

@@ -5,11 +5,15 @@ mod compare;
 mod devices;
 mod evaluate;
 mod export;
+mod import;
+mod init;
 mod models;
 mod reproduce;
 mod samples;
 mod serve;
 mod session;
+mod shell;
+mod sweep;
 mod train;
 
 use std::path::PathBuf;
@@ -47,6 +51,10 @@ enum Command {
     Bench(bench::BenchArgs),
     Serve(serve::ServeArgs),
     Export(export::ExportArgs),
+    Import(import::ImportArgs),
+    Init(init::InitArgs),
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
 }
 
 /// Where to compute; shared by all commands that do.
@@ -110,6 +118,10 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Export(args) => export::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Init(args) => init::run(args),
+        Command::Completions(args) => shell::completions(args),
+        Command::Man(args) => shell::man(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,16 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::session::{Session, Stop, is_finished};
+use super::session::{Session, Stop};
 use super::{DataArgs, DeviceArgs};
-use crate::checkpoint;
 use crate::dataset::{self, DataSource};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::recipe::{CIFAR10_EXERCISE, MNIST_EXERCISE, Recipe};
 use crate::report::claims::{self, Claim};
 use crate::report::console::{duration, thousands};
 use crate::report::experiment::{Experiment, Run};
-use crate::run_dir::RunDir;
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Exercise {
@@ -132,47 +130,8 @@ pub fn run(args: ReproduceArgs) -> Result<()> {
 
     let mut session =
         Session { recipe: recipes[0].clone(), loaded, device, info, device_arg: None, save_every: None, keep: 0 };
-    let mut runs = Vec::new();
-    for recipe in recipes {
-        let path = args.out.join(&experiment).join(recipe.short_name());
-        let dir = match RunDir::open(&path) {
-            Ok(dir) => dir,
-            Err(_) => {
-                let data = session.loaded.dataset.info(&session.loaded.origin);
-                RunDir::create(&args.out, &experiment, Some(&recipe.short_name()), &recipe, &data, &session.info)?
-            }
-        };
-        let difference = dir.recipe()?.difference(&recipe);
-        if !difference.is_empty() {
-            let message = format!(
-                "{} holds a run of another recipe:\n  {}\nChoose another --name",
-                path.display(),
-                difference.join("\n  ")
-            );
-            return Err(Error::usage(message));
-        }
-        let saved = match checkpoint::load(&dir.checkpoints(), "last") {
-            Ok(saved) => Some(saved),
-            Err(e) if e.kind() == ErrorKind::MissingData => None,
-            Err(e) => return Err(e),
-        };
-        let finished = is_finished(&dir, saved.as_ref(), &recipe)?;
-        dir.write_recipe(&recipe)?; // its epochs may be more than before
-        session.recipe = recipe;
-        session.announce();
-        if finished {
-            crate::say!("already finished");
-        } else {
-            session.train(&dir, saved, &stop, None).map_err(|e| match e.kind() {
-                ErrorKind::Interrupted(_) => {
-                    Error::new(e.kind(), "stopped by a signal; give the same command again to go on")
-                }
-                _ => e,
-            })?;
-        }
-        crate::say!("");
-        runs.push(Run::read(&dir)?);
-    }
+    let named = recipes.into_iter().map(|recipe| (recipe.short_name(), recipe)).collect();
+    let runs = session.train_each(&args.out, &experiment, named, &stop)?;
     report(runs, &session, &reference, &args.out.join(experiment))
 }
 

@@ -1,12 +1,13 @@
 //! A run from its start to its last file: observers put together, signals heard, a window beside it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use burn::tensor::Device;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::checkpoint::{Checkpoints, Saved};
+use crate::checkpoint::{self, Checkpoints, Saved};
 use crate::dataset::Loaded;
 use crate::device::DeviceInfo;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,6 +18,7 @@ use crate::recipe::{Recipe, quote};
 use crate::report::artifacts::{FinalWeights, Report, is_complete};
 use crate::report::console::{Console, thousands};
 use crate::report::csv::Csv;
+use crate::report::experiment::Run;
 use crate::report::tensorboard::TensorBoard;
 use crate::run_dir::RunDir;
 use crate::train::{self, Observers, TrainState};
@@ -95,7 +97,63 @@ impl Session {
         })
     }
 
-    /// The same, shown in a window. It trains on a thread of its own, since a window wants the main one.
+    /// Trains recipes on the same data one after the other, each into `root/experiment/NAME`. What is finished there stays,
+    /// and what was interrupted goes on, so that the same command can be given again.
+    ///
+    /// # Errors
+    /// Usage: there is a run of another recipe. Whatever ends a run.
+    pub fn train_each(
+        &mut self,
+        root: &Path,
+        experiment: &str,
+        recipes: Vec<(String, Recipe)>,
+        stop: &Stop,
+    ) -> Result<Vec<Run>> {
+        let mut runs = Vec::new();
+        for (name, recipe) in recipes {
+            let path = root.join(experiment).join(&name);
+            let dir = match RunDir::open(&path) {
+                Ok(dir) => dir,
+                Err(_) => {
+                    let data = self.loaded.dataset.info(&self.loaded.origin);
+                    RunDir::create(root, experiment, Some(&name), &recipe, &data, &self.info)?
+                }
+            };
+            let difference = dir.recipe()?.difference(&recipe);
+            if !difference.is_empty() {
+                let message = format!(
+                    "{} holds a run of another recipe:\n  {}\nChoose another --name",
+                    path.display(),
+                    difference.join("\n  ")
+                );
+                return Err(Error::usage(message));
+            }
+            let saved = match checkpoint::load(&dir.checkpoints(), "last") {
+                Ok(saved) => Some(saved),
+                Err(e) if e.kind() == ErrorKind::MissingData => None,
+                Err(e) => return Err(e),
+            };
+            let finished = is_finished(&dir, saved.as_ref(), &recipe)?;
+            dir.write_recipe(&recipe)?; // its epochs may be more than before
+            self.recipe = recipe;
+            self.announce();
+            if finished {
+                crate::say!("already finished");
+            } else {
+                self.train(&dir, saved, stop, None).map_err(|e| match e.kind() {
+                    ErrorKind::Interrupted(_) => {
+                        Error::new(e.kind(), "stopped by a signal; give the same command again to go on")
+                    }
+                    _ => e,
+                })?;
+            }
+            crate::say!("");
+            runs.push(Run::read(&dir)?);
+        }
+        Ok(runs)
+    }
+
+    /// The same as [`train`](Self::train), shown in a window. It trains on a thread of its own, since a window wants the main one.
     pub fn train_in_window(
         &self,
         dir: &RunDir,

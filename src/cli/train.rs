@@ -6,12 +6,12 @@ use clap::Args;
 
 use super::evaluate::Checkpoint;
 use super::session::{Session, Stop, is_finished};
-use super::{DataArgs, DeviceArgs};
+use super::{DataArgs, DeviceArgs, sweep};
 use crate::batches;
 use crate::checkpoint::{self, Saved};
 use crate::dataset::{self, DataSource, Loaded};
 use crate::error::{Error, ErrorKind, Result};
-use crate::recipe::{Architecture, Augment, DEFAULT_PRESET, OptimizerConfig, PRESETS, Recipe, unknown};
+use crate::recipe::{Architecture, Augment, DEFAULT_PRESET, OptimizerConfig, PRESETS, Recipe, file, unknown};
 use crate::report::console::duration;
 use crate::run_dir::RunDir;
 use crate::train::{self, TrainState};
@@ -20,7 +20,8 @@ use crate::train::{self, TrainState};
 #[derive(Args, Default)]
 #[command(after_help = after_help())]
 pub struct TrainArgs {
-    /// A named recipe to start from; see below
+    /// A named recipe to start from, see below, or a file that `tinderbox init` wrote
+    #[arg(value_name = "PRESET|FILE")]
     preset: Option<String>,
     /// linear_v0, linear_v1, vgg11, vgg16 or resnet9; see `tinderbox models`
     #[arg(long)]
@@ -58,9 +59,10 @@ pub struct TrainArgs {
     /// Weight decay [default: the preset's; with --optimizer 0, for adamw 0.01]
     #[arg(long, allow_negative_numbers = true)]
     weight_decay: Option<f64>,
-    /// Learning rate [default: the preset's; with --optimizer 0.1 for sgd, 0.001 for adam and adamw]
-    #[arg(long, allow_negative_numbers = true)]
-    lr: Option<f64>,
+    /// Learning rate, or several: a run for each [default: the preset's; with --optimizer 0.1 for sgd, 0.001 for adam and
+    /// adamw]
+    #[arg(long, allow_negative_numbers = true, value_delimiter = ',')]
+    lr: Vec<f64>,
     /// constant, step:SIZE:GAMMA (times GAMMA after every SIZE epochs), cosine, or one-cycle:WARMUP
     /// [default: the preset's]
     #[arg(long)]
@@ -74,15 +76,15 @@ pub struct TrainArgs {
     /// Passes over the train set [default: the preset's]
     #[arg(long)]
     epochs: Option<usize>,
-    /// Images per step [default: the preset's]
-    #[arg(long, value_name = "SIZE")]
-    batch: Option<usize>,
+    /// Images per step, or several sizes [default: the preset's]
+    #[arg(long, value_name = "SIZE", value_delimiter = ',')]
+    batch: Vec<usize>,
     /// Share of the train set to use, the first images of every class
     #[arg(long, allow_negative_numbers = true)]
     fraction: Option<f64>,
-    /// Decides initial weights and the order of images [default: 0]
-    #[arg(long)]
-    seed: Option<u64>,
+    /// Decides initial weights and the order of images; several give mean and spread [default: 0]
+    #[arg(long, value_delimiter = ',')]
+    seed: Vec<u64>,
     /// Stop after this many epochs without a lower test loss
     #[arg(long, value_name = "EPOCHS")]
     patience: Option<usize>,
@@ -123,6 +125,7 @@ fn after_help() -> String {
          cifar10-resnet9: batch 512, 24 epochs):\n{}\n\nExamples:\n  tinderbox train\n  \
          tinderbox train linear_v1-mse --epochs 50 --device gpu\n  \
          tinderbox train --dataset mnist-sample --optimizer adam --patience 3\n  \
+         tinderbox train --lr 0.1,0.03 --seed 1,2,3\n  \
          tinderbox train cifar10-vgg11 --fraction 0.1 --width 0.5\n  \
          tinderbox train cifar10-resnet9 --dataset folder:photos\n  \
          tinderbox train --resume runs/mnist/linear_v1-bn-ce --epochs 40",
@@ -139,6 +142,16 @@ fn parse_switch(text: &str) -> Result<bool, String> {
 }
 
 impl TrainArgs {
+    /// The recipe to start from: a preset, or a file.
+    fn base(&self) -> Result<Recipe> {
+        let name = self.preset.as_deref().unwrap_or(DEFAULT_PRESET);
+        let path = Path::new(name);
+        if path.extension().is_some_and(|ending| ending == "toml") || path.is_file() {
+            return file::read(path);
+        }
+        Recipe::preset(name)
+    }
+
     /// `base` with everything replaced that was said.
     fn apply(&self, base: Recipe) -> Result<Recipe> {
         fn set<T: Clone>(target: &mut T, value: &Option<T>) {
@@ -173,11 +186,11 @@ impl TrainArgs {
         set(&mut recipe.width, &self.width);
         set(&mut recipe.dropout, &self.dropout);
         set(&mut recipe.label_smoothing, &self.label_smoothing);
-        set(&mut recipe.learning_rate, &self.lr);
+        set(&mut recipe.learning_rate, &self.lr.first().copied());
         set(&mut recipe.epochs, &self.epochs);
-        set(&mut recipe.batch_size, &self.batch);
+        set(&mut recipe.batch_size, &self.batch.first().copied());
         set(&mut recipe.fraction, &self.fraction);
-        set(&mut recipe.seed, &self.seed);
+        set(&mut recipe.seed, &self.seed.first().copied());
         recipe.patience = self.patience.or(recipe.patience);
         recipe.target_accuracy = self.target_accuracy.or(recipe.target_accuracy);
         if let Some(augment) = self.augment {
@@ -212,6 +225,41 @@ impl TrainArgs {
         Ok(())
     }
 
+    /// Every combination of learning rates, batch sizes and seeds where several were given, with a name for each; else
+    /// nothing.
+    fn sweep(&self, recipe: &Recipe) -> Result<Vec<(String, Recipe)>> {
+        let (rates, sizes, seeds) = (self.lr.len() > 1, self.batch.len() > 1, self.seed.len() > 1);
+        if !(rates || sizes || seeds) {
+            return Ok(Vec::new());
+        }
+        if self.resume.is_some() || self.window {
+            return Err(Error::usage("several values make several runs: --resume and --window are for one"));
+        }
+        fn all<T: Copy>(given: &[T], own: T) -> Vec<T> {
+            if given.is_empty() { vec![own] } else { given.to_vec() }
+        }
+        let mut recipes: Vec<(String, Recipe)> = Vec::new();
+        for learning_rate in all(&self.lr, recipe.learning_rate) {
+            for batch_size in all(&self.batch, recipe.batch_size) {
+                for seed in all(&self.seed, recipe.seed) {
+                    let recipe = Recipe { learning_rate, batch_size, seed, ..recipe.clone() };
+                    recipe.validate()?;
+                    let parts = [
+                        rates.then(|| format!("lr{learning_rate}")),
+                        sizes.then(|| format!("batch{batch_size}")),
+                        seeds.then(|| format!("seed{seed}")),
+                    ];
+                    let name = parts.into_iter().flatten().collect::<Vec<_>>().join("-");
+                    if recipes.iter().any(|(other, _)| *other == name) {
+                        return Err(Error::usage(format!("{name} is given twice")));
+                    }
+                    recipes.push((name, recipe));
+                }
+            }
+        }
+        Ok(recipes)
+    }
+
     fn data_dir(&self) -> Option<&Path> {
         self.data.as_ref()?.data_dir.as_deref()
     }
@@ -221,8 +269,9 @@ pub fn run(args: TrainArgs) -> Result<()> {
     let resumed = args.resume.as_ref().map(RunDir::open).transpose()?;
     let mut recipe = match &resumed {
         Some(dir) => args.apply(dir.recipe()?)?,
-        None => args.apply(Recipe::preset(args.preset.as_deref().unwrap_or(DEFAULT_PRESET))?)?,
+        None => args.apply(args.base()?)?,
     };
+    let sweep = args.sweep(&recipe)?;
     let saved = resumed
         .as_ref()
         .map(|dir| resume_point(dir, args.checkpoint.as_ref().map_or("last", Checkpoint::name), &recipe))
@@ -244,6 +293,19 @@ pub fn run(args: TrainArgs) -> Result<()> {
     let (device, info, gpu) = args.device.clone().unwrap_or(DeviceArgs { device: None }).open_shared()?;
     info.check_precision(recipe.precision)?;
     batches::check_fit(&loaded.dataset, &info)?;
+    let device_arg = args.device.as_ref().and_then(|args| args.device.clone());
+    let (save_every, keep) = (args.save_every.map(|n| n as usize), args.keep.unwrap_or(1) as usize);
+    if !sweep.is_empty() {
+        let recipes: Vec<_> = sweep
+            .into_iter()
+            .map(|(name, other)| (name, Recipe { dataset: recipe.dataset.clone(), ..other })) // it may be the sample by now
+            .collect();
+        recipes.iter().try_for_each(|(_, recipe)| train::check(recipe, &loaded.dataset))?;
+        let root = args.out.clone().unwrap_or_else(|| "runs".into());
+        let experiment = args.name.clone().unwrap_or_else(|| format!("sweep-{}", recipe.short_name()));
+        let session = Session { recipe, loaded, device, info, device_arg, save_every, keep };
+        return sweep::run(session, &root, &experiment, recipes);
+    }
     let dir = match resumed {
         Some(dir) => {
             if dir.recipe()? != recipe {
@@ -262,9 +324,6 @@ pub fn run(args: TrainArgs) -> Result<()> {
             RunDir::create(&root, &experiment, args.name.as_deref(), &recipe, &data, &info)?
         }
     };
-    let device_arg = args.device.as_ref().and_then(|args| args.device.clone());
-    let save_every = args.save_every.map(|n| n as usize);
-    let keep = args.keep.unwrap_or(1) as usize;
     let session = Session { recipe, loaded, device, info, device_arg, save_every, keep };
     session.announce();
     let stop = Stop::install()?;

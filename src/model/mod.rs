@@ -14,7 +14,7 @@ pub use conv::ConvBlock;
 pub use init::Init;
 pub use linear::{LinearV0, LinearV1};
 pub use norm::BatchNorm;
-pub use resnet::Resnet9;
+pub use resnet::{LOGIT_SCALE, Resnet9};
 pub use summary::{Layer, Summary};
 pub use vgg::Vgg;
 

@@ -10,7 +10,7 @@ use crate::dataset::ImageShape;
 use crate::recipe::{Pool, Recipe};
 
 /// Logits are scaled down by this, as in the original, to soften the first steps.
-const LOGIT_SCALE: f64 = 0.125;
+pub const LOGIT_SCALE: f64 = 0.125;
 
 /// 64 -> 128 + residual -> 256 -> 512 + residual, a pooling after each widening, global pooling, linear.
 #[derive(Module, Debug)]

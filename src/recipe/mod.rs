@@ -2,6 +2,8 @@
 //!
 //! A recipe is validated before any device starts.
 
+#[cfg(feature = "native")]
+pub mod file;
 mod names;
 mod presets;
 mod schedule;

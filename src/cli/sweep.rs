@@ -1,0 +1,82 @@
+//! Several values of an option: a run for each combination, one report over all, mean and spread over seeds.
+
+use std::path::Path;
+
+use super::session::{Session, Stop};
+use crate::error::Result;
+use crate::metrics::EpochMetrics;
+use crate::recipe::Recipe;
+use crate::report::experiment::{Experiment, Run};
+
+/// Trains every recipe into `root/experiment/NAME` and writes the report beside them.
+pub fn run(mut session: Session, root: &Path, experiment: &str, recipes: Vec<(String, Recipe)>) -> Result<()> {
+    let stop = Stop::install()?;
+    let runs = session.train_each(root, experiment, recipes, &stop)?;
+    let mut intro = vec![format!(
+        "{} runs of {} on {} ({}), by tinderbox {} on {}.",
+        runs.len(),
+        session.recipe.short_name(),
+        session.recipe.dataset,
+        session.loaded.origin,
+        env!("CARGO_PKG_VERSION"),
+        session.info
+    )];
+    let summary = over_seeds(&runs);
+    intro.extend(summary.iter().cloned());
+    let report = Experiment { title: format!("Sweep {experiment}"), intro, runs, claims: Vec::new() };
+    let folder = root.join(experiment);
+    report.write(&folder)?;
+    crate::say!("{}", report.text_table());
+    for line in summary {
+        crate::say!("{line}");
+    }
+    crate::say!("report: {}", folder.join("report.html").display());
+    Ok(())
+}
+
+/// A line for all runs that differ in their seed alone, where there are several.
+fn over_seeds(runs: &[Run]) -> Vec<String> {
+    let settings = |run: &Run| Recipe { seed: 0, ..run.recipe.clone() };
+    let mut seen: Vec<Recipe> = Vec::new();
+    let mut lines = Vec::new();
+    for run in runs {
+        let of = settings(run);
+        if seen.contains(&of) {
+            continue;
+        }
+        let group: Vec<&EpochMetrics> =
+            runs.iter().filter(|other| settings(other) == of).filter_map(|run| run.metrics.last()).collect();
+        if group.len() > 1 {
+            let (accuracy, spread) = mean_and_deviation(group.iter().map(|m| m.test_accuracy));
+            let (loss, of_loss) = mean_and_deviation(group.iter().map(|m| m.test_loss));
+            lines.push(format!(
+                "learning rate {}, batch {}: final accuracy {accuracy:.2} % ± {spread:.2}, test loss {loss:.4} ± {of_loss:.4} \
+                 (mean and standard deviation over {} seeds)",
+                of.learning_rate,
+                of.batch_size,
+                group.len()
+            ));
+        }
+        seen.push(of);
+    }
+    lines
+}
+
+/// Mean, and the standard deviation of a sample; of at least two values.
+fn mean_and_deviation(values: impl ExactSizeIterator<Item = f64> + Clone) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.clone().sum::<f64>() / n;
+    let variance = values.map(|value| (value - mean) * (value - mean)).sum::<f64>() / (n - 1.0);
+    (mean, variance.sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mean_and_deviation_are_those_of_a_sample() {
+        let (mean, deviation) = mean_and_deviation([2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0].into_iter());
+        assert!((mean - 5.0).abs() < 1e-12 && (deviation - (32.0f64 / 7.0).sqrt()).abs() < 1e-12);
+    }
+}
