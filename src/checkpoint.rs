@@ -175,10 +175,16 @@ fn older(dir: &Path) -> Vec<(usize, String)> {
     found
 }
 
-/// The newest checkpoint of a folder, apart from `broken`, that can be loaded.
+/// The checkpoint of a folder, apart from `broken`, that can be loaded and has come furthest.
 pub fn newest_whole(dir: &Path, broken: &str) -> Option<String> {
-    let names = older(dir).into_iter().rev().map(|(_, name)| name).chain(["last".into(), "best".into()]);
-    names.filter(|name| name != broken).find(|name| load(dir, name).is_ok())
+    let names = ["best".into(), "last".into()].into_iter().chain(older(dir).into_iter().map(|(_, name)| name));
+    let loaded = names.filter(|name| name != broken).filter_map(|name| Some((load(dir, &name).ok()?.progress, name)));
+    loaded.max_by_key(|(progress, _)| (progress.history.len(), progress.losses.len())).map(|(_, name)| name)
+}
+
+/// How many checkpoints `epoch-N` a folder holds.
+pub fn older_count(dir: &Path) -> usize {
+    older(dir).len()
 }
 
 /// Where a checkpoint is, where a new one is written, and where the old one waits while they change places.
@@ -245,6 +251,8 @@ pub struct Checkpoints {
     keep: usize,
     /// The epochs done in `last`, if it was saved here and between two epochs.
     saved: Option<usize>,
+    /// Whether `last` was saved within an epoch.
+    within_epoch: bool,
     last_save: Instant,
     /// The best model so far, where it is not yet on disk.
     best: Option<(Model, Optimizer, Progress)>,
@@ -253,7 +261,7 @@ pub struct Checkpoints {
 impl Checkpoints {
     /// Saves into `dir`, which need not exist; `keep` older ones stay.
     pub fn new(dir: PathBuf, recipe: Recipe, every: Option<usize>, keep: usize) -> Self {
-        Self { dir, recipe, every, keep, saved: None, last_save: Instant::now(), best: None }
+        Self { dir, recipe, every, keep, saved: None, within_epoch: false, last_save: Instant::now(), best: None }
     }
 
     fn save(&mut self, state: &TrainState) -> Result<()> {
@@ -263,7 +271,9 @@ impl Checkpoints {
         write(&self.dir, "last", &self.recipe, &state.model.valid(), &state.optimizer, &state.progress)?;
         self.last_save = Instant::now();
         let progress = &state.progress;
-        let replaced = std::mem::replace(&mut self.saved, progress.losses.is_empty().then_some(progress.history.len()));
+        self.within_epoch = !progress.losses.is_empty();
+        let between = (!self.within_epoch).then_some(progress.history.len());
+        let replaced = std::mem::replace(&mut self.saved, between);
         let _ = self.retire(replaced); // the new one is in place; the next save tries again
         Ok(())
     }
@@ -293,12 +303,19 @@ impl Observer for Checkpoints {
                 }
                 let due = match self.every {
                     Some(every) => history.len().is_multiple_of(every),
-                    None => self.last_save.elapsed() >= SAVE_INTERVAL,
+                    // After a save within the epoch its end is saved in any case: such a checkpoint can be kept.
+                    None => self.within_epoch || self.last_save.elapsed() >= SAVE_INTERVAL,
                 };
                 if due { self.save(state) } else { Ok(()) }
             }
             Event::MidEpoch { state } if self.every.is_none() && self.last_save.elapsed() >= SAVE_INTERVAL => {
                 self.save(state)
+            }
+            // The last epoch may just have been saved.
+            Event::Finished { state, .. }
+                if self.best.is_none() && self.saved == Some(state.progress.history.len()) =>
+            {
+                Ok(())
             }
             Event::Interrupted { state } | Event::Finished { state, .. } => self.save(state),
             _ => Ok(()),

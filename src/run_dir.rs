@@ -238,7 +238,10 @@ pub fn to_json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
 }
 
 /// A name that stays inside its folder on every system.
-fn plain<'a>(what: &str, name: &'a str) -> Result<&'a str> {
+///
+/// # Errors
+/// Usage: it does not.
+pub fn plain<'a>(what: &str, name: &'a str) -> Result<&'a str> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.+=@".contains(c);
     if name.is_empty() || name.len() > 100 || name.starts_with(['.', '-']) || !name.chars().all(allowed) {
         return Err(Error::usage(format!(

@@ -116,7 +116,7 @@ fn every_network_and_loss_agrees_with_the_cpu() {
             false => &[LossKind::Ce, LossKind::Mse, LossKind::CeOnProbabilities],
         };
         for &loss in losses {
-            // Of one image a batch norm of single values makes nothing: PyTorch refuses it, and so does a recipe.
+            // Of one image a batch norm of single values makes nothing.
             let sizes: &[usize] = if recipe.batch_norm { &[7] } else { &[1, 7] };
             for &n in sizes {
                 let recipe = Recipe { loss, learning_rate: 0.01, ..recipe.clone() };

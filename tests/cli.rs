@@ -540,6 +540,17 @@ fn a_sweep_trains_every_combination_and_tells_mean_and_spread() {
     assert!(code == 0 && stdout.matches("already finished").count() == 6, "{stdout}");
     let (code, _, stderr) = sweep(&["--batch", "100,100"]);
     assert!(code == 2 && stderr.contains("is given twice"), "{stderr}");
+    // A rate that is too high costs its own run only.
+    let args = ["train", "--lr", "1e30,0.1", "--batch-norm", "off", "--epochs", "2", "--name", "t"];
+    let (code, stdout, stderr) = run(dir.path(), &[&args[..], &SAMPLE].concat());
+    assert!(
+        code == 1 && stdout.contains("lr0.1") && stderr.contains("of 2 runs 1 did not come to their end"),
+        "{stderr}"
+    );
+    let (code, _, stderr) = run(dir.path(), &["train", "--seed", "1,2", "--name", "../x", "--dataset", "mnist-sample"]);
+    assert!(code == 2, "{stderr}");
+    let (code, _, _) = sweep(&["--target-accuracy", "99"]);
+    assert_eq!(code, 1);
     assert_eq!(run(dir.path(), &["train", "--seed", "1,2", "--resume", "runs/s/lr0.1-seed1"]).0, 2);
 }
 

@@ -103,6 +103,7 @@ else:
 model.load_state_dict(load_file(case / "model.safetensors"), strict=True)
 model.eval()
 torch.save(model.state_dict(), case / "model.pth")
+torch.save({key: value.double() for key, value in model.state_dict().items()}, case / "double.pth")
 torch.save({"epoch": 3, "state_dict": model.state_dict()}, case / "nested.pth")
 
 expected = json.loads((case / "logits.json").read_text())

@@ -92,7 +92,7 @@ fn every_network_goes_to_pytorch_and_onnx_and_back() {
         if let Some(expected) = said["accuracy"].as_f64() {
             let measured = ok(dir.path(), &["evaluate", &format!("{preset}/model.safetensors"), "--device", "cpu"]);
             assert_eq!(accuracy(&measured), (expected * 100.0).round() / 100.0);
-            for file in ["model.pth", "nested.pth", "model.safetensors"] {
+            for file in ["model.pth", "nested.pth", "double.pth", "model.safetensors"] {
                 let (file, out) = (format!("{preset}/{file}"), format!("{preset}/{file}.back"));
                 let args =
                     ["import", &file, "--model", &name, "--dataset", "mnist-sample", "--device", "cpu", "--out", &out];

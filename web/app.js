@@ -7,7 +7,9 @@ import { choose, loadModels, takeWeights } from './models.js';
 import { paint, takeImage } from './pad.js';
 import { bench, download, fillPresets, fillRecipe, onBench, onTrain, report, train } from './training.js';
 
-const events = { train: onTrain, bench: onBench, lost: ({ reason }) => fall(`the GPU was lost (${reason})`) };
+const events = { train: onTrain, bench: onBench, lost: ({ reason }) => fall(`the GPU was lost (${reason})`),
+  // Data and models are kept by the page: the same device starts again with them.
+  failed: async (error) => { await start($('device').value); say(error.message); } };
 
 let current;
 
@@ -21,7 +23,8 @@ async function start(kind, reason = '') {
   enable(false);
   $('device').value = kind;
   badge('', `starting ${kind === 'cpu' ? 'the CPU' : 'WebGPU'} …`);
-  const mine = startWorker(events);
+  const mine = startWorker(events, reason);
+  let works = kind === 'cpu';
   current = mine;
   try {
     const { device, presets } = await ask('open', [kind]);
@@ -35,13 +38,14 @@ async function start(kind, reason = '') {
     }
     fillPresets(presets);
     await newScreen();
+    works = true; // what fails from here on is not the device
     await loadData();
     await loadModels();
     state.starting = false;
     enable(true);
   } catch (error) {
     if (mine !== current) return; // a newer start is under way
-    if (kind === 'webgpu') return start('cpu', error.message);
+    if (!works) return start('cpu', error.message);
     badge('warn', 'failed');
     say(`The page cannot start: ${error.message}`);
   }
@@ -53,7 +57,7 @@ function badge(kind, text) {
 }
 
 function enable(on) {
-  for (const id of ['shuffle', 'classify', 'start', 'bench']) $(id).disabled = !on;
+  for (const id of ['shuffle', 'classify', 'start', 'bench', 'models', 'filter', 'file']) $(id).disabled = !on;
   for (const id of ['pause', 'step', 'stop']) $(id).disabled = true;
   $('save').disabled = !on;
   $('device').disabled = false;
@@ -71,7 +75,7 @@ async function newScreen() {
 $('shuffle').onclick = guarded(async () => { keep('shuffle', Number(settings.shuffle) + 1); await show(); });
 $('filter').onchange = guarded(async () => { keep('filter', $('filter').value); await show(); });
 $('classify').onclick = guarded(classify);
-$('models').onchange = guarded(() => choose(Number($('models').value)));
+$('models').onchange = guarded(async () => { await choose(Number($('models').value)); keep('main', state.about.name); });
 $('device').onchange = guarded(() => { keep('device', $('device').value); return start($('device').value); });
 $('start').onclick = guarded(train);
 $('pause').onclick = guarded(async () => {
@@ -84,7 +88,8 @@ $('step').onclick = guarded(async () => {
   await ask('step');
 });
 $('stop').onclick = guarded(() => ask('stop'));
-$('save').onclick = guarded(async () => download('weights.safetensors', await ask('save_model'), 'application/octet-stream'));
+const fileName = () => `${state.about.name.replace(/\.(safetensors|burnpack|bpk)$/, '').replace(/[^\w.-]+/g, '-')}.safetensors`;
+$('save').onclick = guarded(async () => download(fileName(), await ask('save_model'), 'application/octet-stream'));
 $('bench').onclick = guarded(bench);
 $('bench-save').onclick = guarded(() => download('tinderbox-bench.json', JSON.stringify(report, null, 1), 'application/json'));
 $('recipe').onsubmit = (event) => event.preventDefault();
@@ -95,12 +100,18 @@ $('preset').onchange = guarded(() => {
 });
 for (const key of RECIPE) {
   $(key).onchange = guarded(async () => {
+    if (settings.preset && settings.preset !== $('preset').value) { // what the address has is for other data
+      for (const other of RECIPE) keep(other, '');
+      keep('preset', $('preset').value);
+    }
     keep(key, $(key).value);
+    if (key === 'model') fillRecipe();
     if (key === 'rate' && !$('stop').disabled) await ask('set_learning_rate', [$('rate').valueAsNumber]);
   });
 }
 
 async function take(files) {
+  if (state.starting) throw new Error('the page is still starting: try again in a moment');
   if (files.some(isData)) return takeFiles(files.filter(isData));
   for (const file of files) {
     if (/\.(safetensors|burnpack|bpk)$/.test(file.name)) await takeWeights(file);
@@ -120,6 +131,7 @@ addEventListener('drop', guarded(async (event) => {
   await take([...event.dataTransfer.files]);
 }));
 addEventListener('paste', guarded((event) => take([...event.clipboardData.files])));
+addEventListener('hashchange', () => location.reload()); // a link put into this tab
 let resized;
 addEventListener('resize', () => { clearTimeout(resized); resized = setTimeout(() => { resetCharts(); if (state.points) plot(); if (state.labels) show(false); }, 200); });
 

@@ -3,9 +3,11 @@ export const $ = (id) => document.getElementById(id);
 
 // What is empty here is the preset's own.
 export const RECIPE = ['epochs', 'batch', 'rate', 'seed', 'model', 'norm', 'width', 'loss', 'optimizer', 'momentum', 'schedule', 'augment', 'fraction'];
-const defaults = { device: '', preset: '', shuffle: 1, filter: '', beside: '', ...Object.fromEntries(RECIPE.map((key) => [key, ''])) };
+const defaults = { device: '', preset: '', shuffle: 1, filter: '', main: '', beside: '', ...Object.fromEntries(RECIPE.map((key) => [key, ''])) };
 // They live in the address after the #, so that a link shows what one sees.
 export const settings = { ...defaults, ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
+if (!['', 'cpu', 'webgpu'].includes(settings.device)) settings.device = '';
+if (!Number.isSafeInteger(Number(settings.shuffle))) settings.shuffle = 1;
 export function keep(key, value) {
   settings[key] = value;
   const changed = Object.entries(settings).filter(([k, v]) => String(v) !== String(defaults[k]));

@@ -1,5 +1,5 @@
 // The data set and its grid of sample images.
-import { $, settings, state } from './common.js';
+import { $, say, settings, state } from './common.js';
 import { ask } from './lab.js';
 import { fillPresets } from './training.js';
 
@@ -38,7 +38,14 @@ export const isData = (file) => /(-ubyte|\.bin|\.tar)(\.gz)?$/.test(file.name);
 
 export async function loadData() {
   const sample = async () => Promise.all(SAMPLE.map(async (name) => ({ name, blob: await (await fetched(`data/${name}`)).blob() })));
-  await takeData(state.dataName ?? SAMPLE_NAME, state.files ?? await sample());
+  if (!state.files) return takeData(SAMPLE_NAME, await sample());
+  try {
+    await takeData(state.dataName, state.files);
+  } catch (error) { // files may be gone from the disk by now
+    state.files = state.dataName = undefined;
+    await takeData(SAMPLE_NAME, await sample());
+    say(`${error.message}: the sample is back`);
+  }
 }
 
 // Data from dropped files; what was there before stays if these are none.
@@ -50,11 +57,11 @@ export async function takeFiles(files) {
 }
 
 async function takeData(name, files) {
-  const bytes = await Promise.all(files.map(({ name, blob }) => unzipped(name, blob)));
   const names = files.map(({ name }) => name.replace(/\.gz$/, ''));
   const before = $('data-about').dataset.text;
   let about;
   try {
+    const bytes = await Promise.all(files.map(({ name, blob }) => unzipped(name, blob)));
     about = await ask('load_data', [name, names, bytes], bytes.map(({ buffer }) => buffer));
   } catch (error) {
     $('data-about').textContent = before ?? '';
@@ -109,7 +116,9 @@ export async function show(redraw = true) {
 }
 
 export async function classify() {
+  const [model, labels] = [state.about, state.labels];
   const [accuracy, ...said] = await ask('classify');
+  if (model !== state.about || labels !== state.labels) return; // of another model, or other images
   state.said = said;
   $('accuracy').textContent = `${accuracy.toFixed(2)} % of ${said.length.toLocaleString('en')} test images are right`;
   await show(false);

@@ -1,5 +1,5 @@
 // The models to choose from: those of the site, a visitor's files, and what was trained here.
-import { $, guarded, keep, settings, state } from './common.js';
+import { $, guarded, keep, say, settings, state } from './common.js';
 import { fetched, show } from './data.js';
 import { ask } from './lab.js';
 import { askAgain, showFilters } from './pad.js';
@@ -7,7 +7,8 @@ import { askAgain, showFilters } from './pad.js';
 export async function loadModels() {
   const list = await (await fetched('models/models.json')).json();
   state.models = [...list.map((about) => ({ about, path: `models/${about.file}` })), ...state.models.filter((m) => !m.path)];
-  await choose(Math.max(0, state.models.findIndex((m) => m.about.name === state.about?.name)));
+  const wanted = state.about?.name ?? settings.main;
+  await choose(Math.max(0, state.models.findIndex((m) => m.about.name === wanted)));
 }
 
 // The weights of a model, verified.
@@ -21,14 +22,24 @@ async function bytesOf(model) {
   return model.bytes;
 }
 
-export async function choose(index) {
-  const model = state.models[index];
-  const about = await ask('load_model', [0, model.about, await bytesOf(model)]);
-  $('models').replaceChildren(...state.models.map((m, i) => new Option(m.about.name, i)));
-  $('models').value = index;
-  await putBeside();
-  await useModel(about);
-}
+// One change after the other: what is chosen last is what answers.
+let changes = Promise.resolve();
+const inTurn = (change) => (changes = changes.catch(() => {}).then(change));
+
+export const choose = (index) => inTurn(async () => {
+  try {
+    const model = state.models[index];
+    const about = await ask('load_model', [0, model.about, await bytesOf(model)]);
+    $('models').replaceChildren(...state.models.map((m, i) => new Option(m.about.name, i)));
+    $('models').value = index;
+    await useModel(about);
+    await putBeside();
+    await askAgain();
+  } catch (error) {
+    $('models').value = state.models.findIndex((m) => m.about.name === state.about?.name);
+    throw error;
+  }
+});
 
 // Offers all other models to be asked as well, and loads those that are wanted; the address knows them by name.
 async function putBeside() {
@@ -41,7 +52,7 @@ async function putBeside() {
     box.onchange = guarded(async () => {
       const checked = [...$('beside').querySelectorAll('input:checked')];
       keep('beside', checked.map((box) => state.models[box.value].about.name).join('|'));
-      await loadBeside();
+      await inTurn(loadBeside);
       await askAgain();
     });
     label.append(box, ` ${state.models[i].about.name}`);
@@ -52,10 +63,15 @@ async function putBeside() {
 
 async function loadBeside() {
   await ask('drop_others');
-  const checked = [...$('beside').querySelectorAll('input:checked')].map((box) => state.models[box.value]);
   state.beside = [];
-  for (const model of checked) {
-    state.beside.push(await ask('load_model', [state.beside.length + 1, model.about, await bytesOf(model)]));
+  for (const box of $('beside').querySelectorAll('input:checked')) {
+    const model = state.models[box.value];
+    try {
+      state.beside.push(await ask('load_model', [state.beside.length + 1, model.about, await bytesOf(model)]));
+    } catch (error) {
+      box.checked = false;
+      say(error.message);
+    }
   }
 }
 
@@ -67,14 +83,17 @@ async function useModel(about) {
   $('accuracy').textContent = '';
   await show(false);
   await showFilters();
-  await askAgain();
 }
 
 // Weights that a visitor brings: the file says what they are of.
 export async function takeWeights(file) {
   if (file.size > 256e6) throw new Error(`${file.name} has ${(file.size / 1e6).toFixed(0)} MB; at most 256 MB are taken`);
+  if (state.training) throw new Error('a network is being trained: stop it first, then open weights');
   const bytes = await file.arrayBuffer();
   const about = await ask('read_weights', [file.name, bytes]);
+  const plain = about.name.replaceAll('|', '_'); // which parts names in the address
+  about.name = plain;
+  for (let n = 2; state.models.some((m) => m.about.name === about.name); n++) about.name = `${plain} (${n})`;
   await ask('load_model', [0, about, bytes]);
   state.models.push({ about, bytes });
   await choose(state.models.length - 1);

@@ -72,8 +72,12 @@ export async function askAgain() {
     image = context.getImageData(0, 0, width, height).data;
   }
   const models = [state.about, ...state.beside];
-  const answers = await ask('ask', [models.length, image.buffer, width, height]);
-  if (mine === asked) showAnswers(models, answers);
+  try {
+    const answers = await ask('ask', [models.length, image.buffer, width, height]);
+    if (mine === asked) showAnswers(models, answers);
+  } catch (error) {
+    if (mine === asked) throw error; // nobody waits for the answer to an older question
+  }
 }
 
 function showAnswers(models, { seen, answers, responses }) {

@@ -1,9 +1,10 @@
 // Training in the tab, and the benchmark.
-import { $, RECIPE, settings, state } from './common.js';
+import { $, RECIPE, keep, settings, state } from './common.js';
 import { plot, resetCharts } from './charts.js';
 import { SAMPLE_NAME, classify } from './data.js';
 import { ask } from './lab.js';
 import { choose } from './models.js';
+import { askAgain, showFilters } from './pad.js';
 
 // The presets for the data at hand, with what suits a tab: fewer images, smaller networks.
 export function fillPresets(presets = state.presets) {
@@ -18,18 +19,28 @@ export function fillPresets(presets = state.presets) {
 }
 
 const preset = () => state.presets.find((p) => p.name === $('preset').value);
+const isDeep = (model) => !model.startsWith('linear');
 const onOff = (on) => (on ? 'on' : 'off');
 
 // The preset's values where the visitor has chosen none.
 export function fillRecipe() {
   const { recipe } = preset();
-  const deep = !recipe.model.startsWith('linear');
+  const mine = !settings.preset || settings.preset === $('preset').value; // else they were chosen for other data
+  const fits = !(state.shape.height % 32 || state.shape.width % 32);
+  for (const option of $('model').options) option.disabled = isDeep(option.value) && !fits;
+  const model = mine && [...$('model').options].some((o) => o.value === settings.model && !o.disabled) ? settings.model : recipe.model;
+  const deep = isDeep(model);
   const own = {
-    epochs: deep ? 3 : 10, batch: 100, rate: recipe.learning_rate, seed: recipe.seed, model: recipe.model, norm: onOff(recipe.batch_norm),
-    width: deep ? 0.25 : recipe.width, loss: recipe.loss, optimizer: recipe.optimizer.kind, momentum: recipe.optimizer.momentum ?? 0,
+    epochs: deep ? 3 : 10, batch: 100, rate: recipe.learning_rate, seed: recipe.seed, model, norm: onOff(recipe.batch_norm),
+    width: deep ? 0.25 : 1, loss: recipe.loss, optimizer: recipe.optimizer.kind, momentum: recipe.optimizer.momentum ?? 0,
     schedule: recipe.schedule.kind, augment: onOff(recipe.augment.flip || recipe.augment.crop), fraction: recipe.dataset === 'cifar10' ? 0.1 : 1,
   };
-  for (const key of RECIPE) $(key).value = settings[key] === '' ? own[key] : settings[key];
+  for (const key of RECIPE) {
+    $(key).value = mine && settings[key] !== '' ? settings[key] : own[key];
+    if ($(key).value === '' || !$(key).checkValidity() || $(key).selectedOptions?.[0].disabled) $(key).value = own[key];
+  }
+  $('width').disabled = !deep;
+  $('norm').disabled = model === 'linear_v0';
 }
 
 function recipe() {
@@ -45,13 +56,22 @@ function recipe() {
   const schedules = { step: { kind: 'step', step_size: 1, gamma: 0.9 }, 'one-cycle': { kind: 'one-cycle', warmup: 0.25 } };
   return {
     ...base, dataset: !state.files ? 'mnist-sample' : base.dataset,
-    model: $('model').value, batch_norm: $('norm').value === 'on', width: number('width'), loss: $('loss').value,
+    model: $('model').value, batch_norm: $('model').value !== 'linear_v0' && $('norm').value === 'on',
+    width: isDeep($('model').value) ? number('width') : 1, dropout: isDeep($('model').value) ? base.dropout : 0, loss: $('loss').value,
     label_smoothing: $('loss').value === 'ce' ? base.label_smoothing : 0,
     optimizer: kind === 'sgd' ? { kind, momentum, nesterov: momentum > 0 && base.optimizer.nesterov === true, weight_decay: decay } : { kind, weight_decay: decay },
     schedule: base.schedule.kind === schedule ? base.schedule : schedules[schedule] ?? { kind: schedule },
     augment: { crop: on ? base.augment.crop || 4 : 0, flip: on && state.shape.channels === 3 },
     epochs: number('epochs'), batch_size: number('batch'), learning_rate: number('rate'), seed: number('seed'), fraction: number('fraction'),
   };
+}
+
+async function takeOver() {
+  try {
+    state.about = await ask('about');
+    await showFilters();
+    await askAgain();
+  } catch { /* the device was changed: whoever changed it says so */ }
 }
 
 let drawn = 0;
@@ -63,6 +83,7 @@ export function onTrain(event) {
   }
   if (event.epoch) {
     state.history.push(event.epoch);
+    if (state.history.length === 1) takeOver(); // what answers from now on is the network that trains
     const m = event.epoch;
     $('progress').textContent = `epoch ${m.epoch} of ${state.epochs}: train loss ${m.train_loss.toFixed(4)}, test loss ${m.test_loss.toFixed(4)}, ` +
       `accuracy ${m.test_accuracy.toFixed(2)} %, ${m.seconds.toFixed(2)} s, ${Math.round(m.images_per_second).toLocaleString('en')} images/s`;
@@ -75,7 +96,8 @@ export function onTrain(event) {
 
 function training(on) {
   for (const id of ['pause', 'step', 'stop']) $(id).disabled = !on;
-  for (const id of ['start', 'bench', 'device']) $(id).disabled = on;
+  state.training = on;
+  for (const id of ['start', 'bench', 'device', 'models']) $(id).disabled = on;
   $('pause').textContent = 'Pause';
 }
 
@@ -90,13 +112,20 @@ export async function train() {
   try {
     await ask('train', [wanted]);
     plot();
-    if (!state.history.length) return;
+    if (!state.history.length) {
+      $('progress').textContent = 'Stopped before the first epoch ended: nothing was kept.';
+      return;
+    }
     const about = await ask('about');
     const bytes = await ask('save_model');
     const name = `${about.name} (${state.models.length})`;
     state.models.push({ about: { ...about, name }, bytes: bytes.buffer });
     await choose(state.models.length - 1);
+    keep('main', '');
     await classify();
+  } catch (error) {
+    $('progress').textContent = 'The run ended early.';
+    throw error;
   } finally {
     if (!state.starting) training(false);
   }
@@ -128,7 +157,10 @@ export async function bench() {
     const failed = report.rows[0].failed;
     $('bench-status').textContent = failed ? `FAILED: ${failed}` : 'done';
     $('bench-save').disabled = false;
+  } catch (error) {
+    $('bench-status').textContent = '';
+    throw error;
   } finally {
-    training(false);
+    if (!state.starting) training(false);
   }
 }

@@ -73,6 +73,7 @@ const calls = {
 
 onmessage = async ({ data: { id, call, args } }) => {
   try {
+    if (!lab && call !== 'open') throw new Error('the device is still starting: try again in a moment');
     postMessage({ id, result: await calls[call](...args) });
   } catch (error) {
     postMessage({ id, error: String(error?.message ?? error) });

@@ -82,7 +82,7 @@ pub fn run(args: EvaluateArgs) -> Result<()> {
     let measured = pollster::block_on(evaluate(&trained.model, &split, recipe.loss, classes, batch, &never))?;
     if args.json {
         return print_json(&json!({
-            "run": args.run, "checkpoint": args.checkpoint.name(), "epoch": trained.epoch, "device": info,
+            "run": args.run, "checkpoint": dir.as_ref().map(|_| args.checkpoint.name()), "epoch": trained.epoch, "device": info,
             "test_images": split.len(), "loss": measured.loss, "accuracy": measured.accuracy,
             "classes": loaded.dataset.classes, "confusion": measured.confusion,
         }));

@@ -67,7 +67,8 @@ pub fn run(args: ExportArgs) -> Result<()> {
     write(&args.out, &bytes)
 }
 
-fn write(out: &Path, bytes: &[u8]) -> Result<()> {
+/// Writes a file of weights, and says so.
+pub(super) fn write(out: &Path, bytes: &[u8]) -> Result<()> {
     if out.is_dir() {
         return Err(Error::usage(format!("{} is a folder: --out names the file to write", out.display())));
     }
@@ -77,6 +78,9 @@ fn write(out: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn web(args: &ExportArgs) -> Result<()> {
+    if args.run.is_file() {
+        return Err(Error::usage("--to web takes the folder of a run, not a file: its page tells how the run went"));
+    }
     let dir = RunDir::open(&args.run)?;
     if std::fs::read_dir(&args.out).is_ok_and(|mut files| files.next().is_some()) {
         return Err(Error::usage(format!("{} is not empty: choose another --out", args.out.display())));

@@ -7,6 +7,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use clap::Args;
 
+use super::export::write;
 use super::{DataArgs, DeviceArgs};
 use crate::batches::DeviceSplit;
 use crate::dataset::{self, DataSource};
@@ -14,7 +15,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::evaluate;
 use crate::model::{Model, check_fit};
 use crate::recipe::{Architecture, Pool, Recipe};
-use crate::run_dir::write_atomically;
 use crate::train::evaluation_batch;
 use crate::weights::{self, About};
 
@@ -53,7 +53,7 @@ pub fn run(args: ImportArgs) -> Result<()> {
     let invalid = |e: String| Error::invalid(&args.file, e);
     let bytes = std::fs::read(&args.file).map_err(|e| Error::io("read", &args.file, &e))?;
     // torch.save writes a zip archive, and before version 1.6 a bare pickle.
-    let is_pytorch = bytes.starts_with(b"PK") || bytes.starts_with(&[0x80]) && bytes.get(8) != Some(&b'{');
+    let is_pytorch = bytes.get(8) != Some(&b'{') && (bytes.starts_with(b"PK") || bytes.starts_with(&[0x80]));
     let names = if is_pytorch { weights::pytorch_names(&args.file) } else { weights::safetensors_names(&bytes) };
     let batch_norm = names.map_err(invalid)?.iter().any(|name| name.ends_with("running_mean"));
     let preset = if model.is_convolutional() { "cifar10-vgg11" } else { "linear_v1-bn-ce" };
@@ -87,7 +87,5 @@ pub fn run(args: ImportArgs) -> Result<()> {
     let on_cpu = load(&Device::flex()).map_err(invalid)?;
     let packed = weights::to_bytes(&on_cpu.valid(), &about.to_json())
         .map_err(|e| Error::new(ErrorKind::InvalidData, format!("the weights cannot be written: {e}")))?;
-    write_atomically(out, &packed)?;
-    crate::say!("{}: {} bytes", out.display(), packed.len());
-    Ok(())
+    write(out, &packed)
 }

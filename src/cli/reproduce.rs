@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::session::{Session, Stop};
 use super::{DataArgs, DeviceArgs};
 use crate::dataset::{self, DataSource};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::recipe::{CIFAR10_EXERCISE, MNIST_EXERCISE, Recipe};
 use crate::report::claims::{self, Claim};
 use crate::report::console::{duration, thousands};
@@ -130,8 +130,12 @@ pub fn run(args: ReproduceArgs) -> Result<()> {
 
     let mut session =
         Session { recipe: recipes[0].clone(), loaded, device, info, device_arg: None, save_every: None, keep: 0 };
-    let named = recipes.into_iter().map(|recipe| (recipe.short_name(), recipe)).collect();
+    let named: Vec<_> = recipes.into_iter().map(|recipe| (recipe.short_name(), recipe)).collect();
+    let wanted = named.len();
     let runs = session.train_each(&args.out, &experiment, named, &stop)?;
+    if runs.len() < wanted {
+        return Err(Error::new(ErrorKind::Training, "not every run of the exercise came to its end"));
+    }
     report(runs, &session, &reference, &args.out.join(experiment))
 }
 

@@ -20,7 +20,7 @@ use crate::report::console::{Console, thousands};
 use crate::report::csv::Csv;
 use crate::report::experiment::Run;
 use crate::report::tensorboard::TensorBoard;
-use crate::run_dir::RunDir;
+use crate::run_dir::{RunDir, plain};
 use crate::train::{self, Observers, TrainState};
 
 /// Everything a run needs that is the same whether it is fresh or resumed.
@@ -100,8 +100,10 @@ impl Session {
     /// Trains recipes on the same data one after the other, each into `root/experiment/NAME`. What is finished there stays,
     /// and what was interrupted goes on, so that the same command can be given again.
     ///
+    /// A run that diverges is told and left out.
+    ///
     /// # Errors
-    /// Usage: there is a run of another recipe. Whatever ends a run.
+    /// Usage: there is a run of another recipe, or of other data. Whatever else ends a run.
     pub fn train_each(
         &mut self,
         root: &Path,
@@ -111,7 +113,7 @@ impl Session {
     ) -> Result<Vec<Run>> {
         let mut runs = Vec::new();
         for (name, recipe) in recipes {
-            let path = root.join(experiment).join(&name);
+            let path = root.join(plain("name", experiment)?).join(&name);
             let dir = match RunDir::open(&path) {
                 Ok(dir) => dir,
                 Err(_) => {
@@ -119,6 +121,7 @@ impl Session {
                     RunDir::create(root, experiment, Some(&name), &recipe, &data, &self.info)?
                 }
             };
+            dir.check_same_data(&self.loaded.dataset.info(&self.loaded.origin))?;
             let difference = dir.recipe()?.difference(&recipe);
             if !difference.is_empty() {
                 let message = format!(
@@ -137,18 +140,22 @@ impl Session {
             dir.write_recipe(&recipe)?; // its epochs may be more than before
             self.recipe = recipe;
             self.announce();
-            if finished {
+            let result = if finished {
                 crate::say!("already finished");
+                Ok(())
             } else {
-                self.train(&dir, saved, stop, None).map_err(|e| match e.kind() {
-                    ErrorKind::Interrupted(_) => {
-                        Error::new(e.kind(), "stopped by a signal; give the same command again to go on")
-                    }
-                    _ => e,
-                })?;
+                self.train(&dir, saved, stop, None).map(drop)
+            };
+            match result {
+                Ok(()) => runs.push(Run::read(&dir)?),
+                Err(e) if matches!(e.kind(), ErrorKind::Interrupted(_)) => {
+                    return Err(Error::new(e.kind(), "stopped by a signal; give the same command again to go on"));
+                }
+                // A rate that is too high says something about that run, not about the others.
+                Err(e) if e.kind() == ErrorKind::Training => eprintln!("error: {}: {e}", dir.name()),
+                Err(e) => return Err(e),
             }
             crate::say!("");
-            runs.push(Run::read(&dir)?);
         }
         Ok(runs)
     }

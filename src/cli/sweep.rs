@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::session::{Session, Stop};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::EpochMetrics;
 use crate::recipe::Recipe;
 use crate::report::experiment::{Experiment, Run};
@@ -11,7 +11,13 @@ use crate::report::experiment::{Experiment, Run};
 /// Trains every recipe into `root/experiment/NAME` and writes the report beside them.
 pub fn run(mut session: Session, root: &Path, experiment: &str, recipes: Vec<(String, Recipe)>) -> Result<()> {
     let stop = Stop::install()?;
+    let (wanted, target) = (recipes.len(), session.recipe.target_accuracy.unwrap_or(0.0));
     let runs = session.train_each(root, experiment, recipes, &stop)?;
+    if runs.is_empty() {
+        return Err(Error::new(ErrorKind::Training, "no run came to its end"));
+    }
+    let failed = wanted - runs.len();
+    let missed = runs.iter().filter(|run| run.best().is_none_or(|best| best.test_accuracy < target)).count();
     let mut intro = vec![format!(
         "{} runs of {} on {} ({}), by tinderbox {} on {}.",
         runs.len(),
@@ -31,7 +37,11 @@ pub fn run(mut session: Session, root: &Path, experiment: &str, recipes: Vec<(St
         crate::say!("{line}");
     }
     crate::say!("report: {}", folder.join("report.html").display());
-    Ok(())
+    if failed + missed == 0 {
+        return Ok(());
+    }
+    let message = format!("of {wanted} runs {failed} did not come to their end and {missed} stayed below {target} %");
+    Err(Error::new(ErrorKind::Training, message))
 }
 
 /// A line for all runs that differ in their seed alone, where there are several.

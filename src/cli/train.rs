@@ -67,9 +67,9 @@ pub struct TrainArgs {
     /// [default: the preset's]
     #[arg(long)]
     schedule: Option<String>,
-    /// Random crops and flips of the train images [default: the preset's]
-    #[arg(long, value_name = "on|off", value_parser = parse_switch)]
-    augment: Option<bool>,
+    /// Random shifts and mirroring of the train images: on (crop4-flip), off, or for example crop2 [default: the preset's]
+    #[arg(long)]
+    augment: Option<Augment>,
     /// f32, or f16: products in half precision, on adapters that have it [default: f32]
     #[arg(long)]
     precision: Option<String>,
@@ -144,12 +144,16 @@ fn parse_switch(text: &str) -> Result<bool, String> {
 impl TrainArgs {
     /// The recipe to start from: a preset, or a file.
     fn base(&self) -> Result<Recipe> {
-        let name = self.preset.as_deref().unwrap_or(DEFAULT_PRESET);
-        let path = Path::new(name);
-        if path.extension().is_some_and(|ending| ending == "toml") || path.is_file() {
-            return file::read(path);
+        match self.file() {
+            Some(path) => file::read(path),
+            None => Recipe::preset(self.preset.as_deref().unwrap_or(DEFAULT_PRESET)),
         }
-        Recipe::preset(name)
+    }
+
+    /// The file of the recipe, if one is named.
+    fn file(&self) -> Option<&Path> {
+        let path = Path::new(self.preset.as_deref()?);
+        (path.extension().is_some_and(|ending| ending == "toml") || path.is_file()).then_some(path)
     }
 
     /// `base` with everything replaced that was said.
@@ -193,9 +197,7 @@ impl TrainArgs {
         set(&mut recipe.seed, &self.seed.first().copied());
         recipe.patience = self.patience.or(recipe.patience);
         recipe.target_accuracy = self.target_accuracy.or(recipe.target_accuracy);
-        if let Some(augment) = self.augment {
-            recipe.augment = if augment { Augment { crop: 4, flip: true } } else { Augment { crop: 0, flip: false } };
-        }
+        set(&mut recipe.augment, &self.augment);
         recipe.validate()?;
         Ok(recipe)
     }
@@ -285,7 +287,8 @@ pub fn run(args: TrainArgs) -> Result<()> {
     }
     let recorded = resumed.as_ref().and_then(RunDir::data_dir);
     let data_dir = args.data_dir().or(recorded.as_deref());
-    let loaded = load_data(&mut recipe, data_dir, args.dataset.is_none() && resumed.is_none())?;
+    let named = args.dataset.is_some() || resumed.is_some() || args.file().is_some();
+    let loaded = load_data(&mut recipe, data_dir, !named)?;
     train::check(&recipe, &loaded.dataset)?; // before any device starts
     if let Some(dir) = &resumed {
         dir.check_same_data(&loaded.dataset.info(&loaded.origin))?;
@@ -294,7 +297,10 @@ pub fn run(args: TrainArgs) -> Result<()> {
     info.check_precision(recipe.precision)?;
     batches::check_fit(&loaded.dataset, &info)?;
     let device_arg = args.device.as_ref().and_then(|args| args.device.clone());
-    let (save_every, keep) = (args.save_every.map(|n| n as usize), args.keep.unwrap_or(1) as usize);
+    // A run that goes on keeps as many as it has.
+    let kept = resumed.as_ref().map_or(0, |dir| checkpoint::older_count(&dir.checkpoints()));
+    let keep = args.keep.map_or(kept.max(1), |n| n as usize);
+    let save_every = args.save_every.map(|n| n as usize);
     if !sweep.is_empty() {
         let recipes: Vec<_> = sweep
             .into_iter()
@@ -302,7 +308,8 @@ pub fn run(args: TrainArgs) -> Result<()> {
             .collect();
         recipes.iter().try_for_each(|(_, recipe)| train::check(recipe, &loaded.dataset))?;
         let root = args.out.clone().unwrap_or_else(|| "runs".into());
-        let experiment = args.name.clone().unwrap_or_else(|| format!("sweep-{}", recipe.short_name()));
+        let experiment =
+            args.name.clone().unwrap_or_else(|| format!("sweep-{}-{}", experiment_of(&recipe), recipe.short_name()));
         let session = Session { recipe, loaded, device, info, device_arg, save_every, keep };
         return sweep::run(session, &root, &experiment, recipes);
     }
@@ -347,7 +354,7 @@ fn resume_point(dir: &RunDir, name: &str, recipe: &Recipe) -> Result<Option<Save
             let Some(whole) = checkpoint::newest_whole(&dir.checkpoints(), name) else { return Err(e) };
             return Err(Error::new(
                 e.kind(),
-                format!("{e}. An older one is whole: go on from it with --checkpoint {whole}"),
+                format!("{e}. Another one is whole: go on from it with --checkpoint {whole}"),
             ));
         }
     };

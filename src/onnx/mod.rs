@@ -56,7 +56,10 @@ pub fn to_bytes(model: &Model, about: &About) -> Result<Vec<u8>, String> {
         producer_version: env!("CARGO_PKG_VERSION").into(),
         graph: Some(graph),
         opset_import: vec![OperatorSet { domain: String::new(), version: OPERATORS }],
-        metadata: vec![entry("tinderbox", about.to_json()), entry("classes", about.classes.join(","))],
+        metadata: vec![
+            entry("tinderbox", about.to_json()),
+            entry("classes", serde_json::json!(about.classes).to_string()),
+        ],
     };
     Ok(file.encode_to_vec())
 }

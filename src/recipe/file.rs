@@ -76,11 +76,6 @@ fn parse(text: &str) -> Result<Recipe> {
         if !KEYS.iter().any(|(known, _)| *known == key) {
             return Err(unknown("key", &key, KEYS.iter().map(|(known, _)| *known)));
         }
-        // A whole number is a number too.
-        let value = match (table.get(&key), value) {
-            (Some(Value::Float(_)), Value::Integer(whole)) => Value::Float(whole as f64),
-            (_, value) => value,
-        };
         table.insert(key, value);
     }
     let recipe: Recipe = table.try_into().map_err(usage)?;

@@ -116,6 +116,41 @@ pub struct Augment {
     pub flip: bool,
 }
 
+impl Augment {
+    /// Nothing is changed.
+    pub const OFF: Self = Self { crop: 0, flip: false };
+    /// As speed records do.
+    pub const ON: Self = Self { crop: 4, flip: true };
+}
+
+impl std::fmt::Display for Augment {
+    /// `off`, `on`, or for example `crop2` or `crop2-flip`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Self::OFF => f.pad("off"),
+            Self::ON => f.pad("on"),
+            Self { crop, flip } => write!(f, "crop{crop}{}", if flip { "-flip" } else { "" }),
+        }
+    }
+}
+
+impl std::str::FromStr for Augment {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let crop = |text: &str| text.strip_prefix("crop")?.parse().ok();
+        match (text, text.strip_suffix("-flip")) {
+            ("off" | "false" | "no", _) => Ok(Self::OFF),
+            ("on" | "true" | "yes", _) => Ok(Self::ON),
+            (_, Some(rest)) if crop(rest).is_some() => Ok(Self { crop: crop(rest).unwrap_or(0), flip: true }),
+            _ => match crop(text) {
+                Some(crop) => Ok(Self { crop, flip: false }),
+                None => Err(unknown("augmentation", text, ["off", "on", "crop2", "crop4-flip"].into_iter())),
+            },
+        }
+    }
+}
+
 /// Everything that decides the numbers of a run, apart from the device it runs on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -185,6 +220,7 @@ impl Recipe {
         check("label smoothing", r.label_smoothing, share(r.label_smoothing), "a number from 0 to below 1")?;
         check("seed", r.seed as f64, i64::try_from(r.seed).is_ok(), "a number below 2^63")?;
         check("patience", 0.0, r.patience != Some(0), "at least 1")?;
+        check("crop", r.augment.crop as f64, r.augment.crop <= 16, "a number of pixels up to 16")?;
         let target = r.target_accuracy.unwrap_or(0.0);
         check("target accuracy", target, (0.0..=100.0).contains(&target), "a percentage from 0 to 100")?;
         if target > 0.0 && target <= 1.0 {
@@ -256,7 +292,7 @@ impl Recipe {
         });
         words.push(format!("--lr {} --schedule {} --epochs {}", self.learning_rate, self.schedule, self.epochs));
         words.push(format!("--batch {} --fraction {} --seed {}", self.batch_size, self.fraction, self.seed));
-        words.push(format!("--augment {}", on(self.augment.flip || self.augment.crop > 0)));
+        words.push(format!("--augment {}", self.augment));
         words.extend((self.precision != Precision::F32).then(|| format!("--precision {}", self.precision)));
         words.extend(self.patience.map(|patience| format!("--patience {patience}")));
         words.extend(self.target_accuracy.map(|target| format!("--target-accuracy {target}")));
@@ -305,7 +341,8 @@ mod tests {
     #[test]
     fn values_out_of_range_are_refused() {
         let base = Recipe::preset("cifar10-vgg11").unwrap();
-        let broken: [fn(&mut Recipe); 21] = [
+        let broken: [fn(&mut Recipe); 22] = [
+            |r| r.augment.crop = 17,
             |r| r.batch_size = 0,
             |r| r.epochs = 0,
             |r| r.learning_rate = f64::NAN,

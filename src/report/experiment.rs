@@ -55,7 +55,8 @@ impl Run {
         Self { name: dir.name(), path, recipe: recipe.clone(), device: device.clone(), test_images, metrics }
     }
 
-    fn best(&self) -> Option<&EpochMetrics> {
+    /// The epoch with the best test accuracy.
+    pub fn best(&self) -> Option<&EpochMetrics> {
         EpochMetrics::best(&self.metrics).map(|i| &self.metrics[i])
     }
 

@@ -75,7 +75,7 @@ async function everything(page, { epochs, timeout }) {
   await page.click("#classify");
   await page.waitForFunction(() => document.getElementById("accuracy").textContent.includes("%"), null, { timeout });
   assert.ok(percent(await text(page, "accuracy")) > 85, await text(page, "accuracy"));
-  assert.ok(await page.locator("#captions .right").count() > 40);
+  await page.waitForFunction(() => document.querySelectorAll("#captions .right").length > 40); // drawn after it is said
   await page.selectOption("#filter", "3");
   await page.waitForFunction(() => [...document.querySelectorAll("#captions li")].every((li) => li.textContent.startsWith("3")));
   await draw(page);
@@ -229,6 +229,21 @@ try {
     assert.ok(page);
   });
 
+  await check("settings that make no sense", plain, {}, async (page) => {
+    await ready(page, "#preset=cifar10-vgg11&model=foo&rate=abc&shuffle=x&width=0.125&device=foo&beside=nothing&main=nothing&loss=&epochs=2");
+    assert.equal(await page.inputValue("#preset"), "linear_v1-bn-ce");
+    assert.deepEqual([await page.inputValue("#rate"), await page.inputValue("#width"), await page.inputValue("#model")], ["0.1", "1", "linear_v1"]);
+    await page.click("#shuffle");
+    await page.locator(".form summary").click();
+    await page.selectOption("#model", "linear_v0");
+    await page.fill("#epochs", "1");
+    await page.click("#start");
+    await page.waitForFunction(() => document.getElementById("progress").textContent.startsWith("epoch 1 of 1"));
+    await page.waitForFunction(() => !document.getElementById("start").disabled);
+    assert.match(await text(page, "model-about"), /^linear_v0, /);
+    assert.equal(await page.locator("#message").isVisible(), false, await text(page, "message"));
+  });
+
   await check("models side by side, one of them as burnpack", plain, {}, async (page) => {
     const burnpack = path.join(work, "run.burnpack");
     execFileSync(program, ["export", run, "--to", "burnpack", "--out", burnpack]);
@@ -281,6 +296,8 @@ try {
     await page.waitForFunction(() => document.getElementById("progress").textContent.startsWith("epoch 1 of 1"), null, { timeout: 120_000 });
     await page.waitForFunction(() => !document.getElementById("start").disabled);
     console.log(`  ${await text(page, "progress")}`);
+    const steps = await page.evaluate(async () => (await import(new URL("common.js", location.href))).state.steps);
+    assert.equal(steps, 10, "half of 1,000 images in batches of 50");
     assert.match(await text(page, "model-about"), /vgg11 with batch normalization.*3×32×32, 10 classes/);
     assert.match(new URL(page.url()).hash, /preset=cifar10-vgg11.*width=0.125/);
     // A photograph: feature maps and filters.

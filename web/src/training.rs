@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::module::Module;
+use tinderbox::dataset::Dataset;
 use tinderbox::error::ErrorKind;
 use tinderbox::recipe::Recipe;
 use tinderbox::train::{self, Event, Observer, Observers, Pace};
@@ -43,7 +44,11 @@ impl Lab {
         let recipe: Recipe = serde_json::from_str(&recipe).map_err(thrown)?;
         recipe.validate().map_err(thrown)?;
         let data = inside.data.borrow().clone().ok_or_else(|| JsError::new("there is no data set yet"))?;
-        train::check(&recipe, &data.dataset).map_err(thrown)?;
+        let all = &data.dataset;
+        let train_split = all.train.fraction(recipe.fraction, all.classes.len());
+        let dataset = Dataset::new(train_split, all.test.clone(), all.classes.clone()).map_err(thrown)?;
+        tinderbox::batches::check_fit(&dataset, &inside.info).map_err(thrown)?;
+        train::check(&recipe, &dataset).map_err(thrown)?;
         if inside.busy.replace(true) {
             return Err(JsError::new("a run is under way"));
         }
@@ -53,15 +58,15 @@ impl Lab {
         inside.control.learning_rate.set(None);
         let manifest = Manifest {
             name: format!("{}, trained here", recipe.short_name()),
-            about: About::new(&recipe, data.dataset.shape(), &data.dataset.classes),
+            about: About::new(&recipe, dataset.shape(), &dataset.classes),
             accuracy: None,
             sha256: None,
         };
         let mut observers = Observers(vec![Box::new(Messages { tell, inside: Rc::clone(&inside), manifest })]);
         let mut pace = Turns { inside: Rc::clone(&inside), turn, since: js_sys::Date::now() };
-        let state = train::start(&recipe, &data.dataset, &inside.device);
+        let state = train::start(&recipe, &dataset, &inside.device);
         let (device, stop) = (&inside.device, &inside.control.stop);
-        let result = train::train_at(&mut pace, &recipe, &data.dataset, device, state, stop, &mut observers).await;
+        let result = train::train_at(&mut pace, &recipe, &dataset, device, state, stop, &mut observers).await;
         inside.busy.set(false);
         match result {
             Ok(state) => json(&state.progress.history),
