@@ -2,8 +2,8 @@
 //! memory than a stated multiple of the input.
 //!
 //! `cargo test --release --test hostile` replays what was found before (`tests/__fuzz__/NAME/{corpus,crashes}`) and tries
-//! each kind for a second more with random damage; `TINDERBOX_TEST_FUZZ_SECONDS=300` for five minutes. Guided by coverage:
-//! `cargo bolero test --test hostile NAME`.
+//! each kind for a second more with random damage; `TINDERBOX_TEST_FUZZ_SECONDS=300` for five minutes. For bolero, which is
+//! guided by coverage, they are targets too: `cargo bolero test NAME --rustc-bootstrap --sanitizer NONE --profile release`.
 #![allow(unsafe_code)] // the allocator that counts
 
 #[cfg(not(fuzzing))]

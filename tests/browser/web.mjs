@@ -59,13 +59,17 @@ const shot = async (page, name) => screenshots && page.screenshot({ path: path.j
 const percent = (words) => Number(/([\d.]+) %/.exec(words)[1]);
 
 // A one, drawn by hand.
-async function draw(page) {
-  await page.click("#clear");
+async function stroke(page) {
   const box = await page.locator("#pad").boundingBox();
   await page.mouse.move(box.x + 150, box.y + 45);
   await page.mouse.down();
   await page.mouse.move(box.x + 135, box.y + 235, { steps: 12 });
   await page.mouse.up();
+}
+
+async function draw(page) {
+  await page.click("#clear");
+  await stroke(page);
   await page.waitForFunction(() => document.querySelectorAll("#answers li").length === 10);
 }
 
@@ -253,11 +257,7 @@ try {
     const first = await page.locator("#models option").first().innerText(); // the same run as safetensors
     await page.locator("#beside label", { hasText: first }).click();
     await page.locator("#beside label", { hasText: "softmax regression" }).first().click();
-    const box = await page.locator("#pad").boundingBox();
-    await page.mouse.move(box.x + 150, box.y + 45);
-    await page.mouse.down();
-    await page.mouse.move(box.x + 135, box.y + 235, { steps: 12 });
-    await page.mouse.up();
+    await stroke(page);
     await page.waitForFunction(() => document.querySelectorAll("#answers > div").length === 3);
     const found = await page.locator("#answers meter").evaluateAll((meters) => meters.map((meter) => meter.value));
     assert.deepEqual(found.slice(0, 10), found.slice(10, 20), "burnpack and safetensors of one run");
