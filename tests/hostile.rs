@@ -1,14 +1,11 @@
 //! Hostile input: every kind of file that is read from outside, damaged in thousands of ways. No panic, and no more
 //! memory than a stated multiple of the input.
 //!
-//! `cargo test --release --test hostile` replays what was found before (`tests/__fuzz__/NAME/{corpus,crashes}`) and tries
-//! each kind for a second more with random damage; `TINDERBOX_TEST_FUZZ_SECONDS=300` for five minutes. For bolero, which is
-//! guided by coverage, they are targets too: `cargo bolero test NAME --rustc-bootstrap --sanitizer NONE --profile release`.
+//! `cargo test --release --test hostile` replays what was found before (`tests/hostile/NAME/`) and tries each kind for a
+//! second more with random damage; `TINDERBOX_TEST_FUZZ_SECONDS=300` for five minutes.
 #![allow(unsafe_code)] // the allocator that counts
 
-#[cfg(not(fuzzing))]
 use std::panic::AssertUnwindSafe;
-#[cfg(not(fuzzing))]
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -20,7 +17,6 @@ use std::sync::OnceLock;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-#[cfg(not(fuzzing))]
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
@@ -105,24 +101,11 @@ fn damaged(seed: &[u8], edits: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Hands `$try_it` the edits of a fuzzer that is guided by coverage, if one runs this, else those found before and random
-/// ones.
-macro_rules! fuzz {
-    ($name:literal, $try_it:expr) => {{
-        #[cfg(fuzzing)]
-        bolero::check!().for_each($try_it);
-        #[cfg(not(fuzzing))]
-        try_random($name, $try_it);
-    }};
-}
-
-#[cfg(not(fuzzing))]
-fn try_random(name: &str, mut try_it: impl FnMut(&[u8])) {
-    let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/__fuzz__").join(name);
-    for folder in ["corpus", "crashes"] {
-        for entry in fs::read_dir(found.join(folder)).into_iter().flatten().map(Result::unwrap) {
-            try_it(&fs::read(entry.path()).unwrap());
-        }
+/// Hands `try_it` the edits that were found before, and random ones.
+fn fuzz(name: &str, mut try_it: impl FnMut(&[u8])) {
+    let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile").join(name);
+    for entry in fs::read_dir(&found).into_iter().flatten().map(Result::unwrap) {
+        try_it(&fs::read(entry.path()).unwrap());
     }
     let seconds = std::env::var("TINDERBOX_TEST_FUZZ_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
     let end = Instant::now() + Duration::from_secs(seconds);
@@ -132,8 +115,8 @@ fn try_random(name: &str, mut try_it: impl FnMut(&[u8])) {
         let mut edits = vec![0; 4 * (1 + random.next_u32() as usize % 8)];
         random.fill_bytes(&mut edits);
         if std::panic::catch_unwind(AssertUnwindSafe(|| try_it(&edits))).is_err() {
-            let path = found.join("crashes").join(format!("{:016x}", random.next_u64()));
-            fs::create_dir_all(found.join("crashes")).unwrap();
+            let path = found.join(format!("{:016x}", random.next_u64()));
+            fs::create_dir_all(&found).unwrap();
             fs::write(&path, &edits).unwrap();
             panic!("kept as {}", path.display());
         }
@@ -157,7 +140,7 @@ fn idx() -> [Vec<u8>; 2] {
 #[test]
 fn idx_files() {
     let [images, labels] = idx();
-    fuzz!("idx_files", |edits: &[u8]| {
+    fuzz("idx_files", |edits: &[u8]| {
         let (first, second) = edits.split_at(edits.len() / 2);
         let (images, labels) = (damaged(&images, first), damaged(&labels, second));
         let cap = 2 * (images.len() + labels.len()) + 4096;
@@ -177,7 +160,7 @@ fn gzipped_idx_files() {
     }
     let source = DataSource::Idx(dir.path().into());
     assert!(load(&source, None).is_ok());
-    fuzz!("gzipped_idx_files", |edits: &[u8]| {
+    fuzz("gzipped_idx_files", |edits: &[u8]| {
         let bytes = damaged(&images, edits);
         fs::write(dir.path().join("train-images-idx3-ubyte.gz"), &bytes).unwrap();
         // deflate packs at most 1,032 to one.
@@ -201,7 +184,7 @@ fn cifar_archives() {
     }
     let tar = builder.into_inner().unwrap();
     assert_eq!(cifar::from_archive(&tar[..], "x").unwrap().train.len(), 5);
-    fuzz!("cifar_archives", |edits: &[u8]| {
+    fuzz("cifar_archives", |edits: &[u8]| {
         let bytes = damaged(&tar, edits);
         let cap = 4 * bytes.len() + (1 << 20);
         let _ = capped(cap, || cifar::from_archive(&bytes[..], "x").map(drop));
@@ -229,7 +212,7 @@ fn weights_and_their_manifest() {
     for seed in &seeds {
         About::of(seed).unwrap().load(seed.clone(), &Device::flex()).unwrap();
     }
-    fuzz!("weights_and_their_manifest", |edits: &[u8]| {
+    fuzz("weights_and_their_manifest", |edits: &[u8]| {
         for seed in &seeds {
             let bytes = damaged(seed, edits);
             let cap = 12 * bytes.len() + (4 << 20);
@@ -296,7 +279,7 @@ fn checkpoint_parts() {
     for name in &names {
         checkpoints(name, &[], dir.path()).unwrap(); // as it was saved
     }
-    fuzz!("checkpoint_parts", |edits: &[u8]| {
+    fuzz("checkpoint_parts", |edits: &[u8]| {
         for name in &names {
             let _ = checkpoints(name, edits, dir.path());
         }
@@ -307,7 +290,7 @@ fn checkpoint_parts() {
 fn recipes() {
     let seeds: Vec<String> =
         tinderbox::recipe::PRESETS.iter().map(|p| toml::to_string_pretty(&p.recipe()).unwrap()).collect();
-    fuzz!("recipes", |edits: &[u8]| {
+    fuzz("recipes", |edits: &[u8]| {
         let seed = &seeds[usize::from(edits.first().copied().unwrap_or(0)) % seeds.len()];
         let text = String::from_utf8_lossy(&damaged(seed.as_bytes(), edits)).into_owned();
         let recipe = capped(64 * text.len() + (1 << 20), || toml::from_str::<Recipe>(&text));
@@ -332,7 +315,7 @@ fn pictures() {
     });
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("picture");
-    fuzz!("pictures", |edits: &[u8]| {
+    fuzz("pictures", |edits: &[u8]| {
         for seed in &seeds {
             fs::write(&path, damaged(seed, edits)).unwrap();
             let colour = ImageShape { channels: 3, height: 8, width: 8 };
