@@ -6,7 +6,7 @@ import { fillPresets } from './training.js';
 const TILE = 28, GAP = 8, SHOWN = 60;
 const GREY = 0x8a8a8a, GOOD = 0x009e73, WRONG = 0xd55e00;
 
-export const SAMPLE_NAME = 'MNIST, a sample';
+const SAMPLE_NAME = 'MNIST, a sample';
 const SAMPLE = ['train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz', 't10k-images-idx3-ubyte.gz', 't10k-labels-idx1-ubyte.gz'];
 const AT_MOST = 400e6;
 

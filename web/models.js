@@ -94,7 +94,12 @@ export async function takeWeights(file) {
   const plain = about.name.replaceAll('|', '_'); // which parts names in the address
   about.name = plain;
   for (let n = 2; state.models.some((m) => m.about.name === about.name); n++) about.name = `${plain} (${n})`;
-  await ask('load_model', [0, about, bytes]);
-  state.models.push({ about, bytes });
-  await choose(state.models.length - 1);
+  const model = { about, bytes };
+  state.models.push(model);
+  try {
+    await choose(state.models.indexOf(model));
+  } catch (error) { // it does not fit: the list is as it was
+    state.models.splice(state.models.indexOf(model), 1);
+    throw error;
+  }
 }

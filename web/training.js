@@ -1,7 +1,7 @@
 // Training in the tab, and the benchmark.
 import { $, RECIPE, keep, settings, state } from './common.js';
 import { plot, resetCharts } from './charts.js';
-import { SAMPLE_NAME, classify } from './data.js';
+import { classify } from './data.js';
 import { ask } from './lab.js';
 import { choose } from './models.js';
 import { askAgain, showFilters } from './pad.js';
