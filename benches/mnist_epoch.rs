@@ -67,7 +67,8 @@ fn ours(dataset: &Dataset, device: &Device, epochs: usize) -> Vec<f64> {
     let mut observers = Observers(vec![Box::new(Clock(std::sync::Arc::clone(&seconds)))]);
     let state = train::start(&recipe, dataset, device);
     let never = AtomicUsize::new(0);
-    pollster::block_on(train::train(&recipe, dataset, device, state, &never, &mut observers)).unwrap();
+    pollster::block_on(train::train(&recipe, dataset, std::slice::from_ref(device), state, &never, &mut observers))
+        .unwrap();
     let seconds = seconds.lock().unwrap();
     seconds.clone()
 }

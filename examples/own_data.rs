@@ -51,7 +51,7 @@ fn main() -> Result<()> {
     let device = Device::flex(); // or one of `tinderbox::device::list`
     let (state, stop) = (train::start(&recipe, &dataset, &device), AtomicUsize::new(0));
     let mut observers = Observers(vec![Box::new(Print)]);
-    let trained = pollster::block_on(train::train(&recipe, &dataset, &device, state, &stop, &mut observers))?;
+    let trained = pollster::block_on(train::train(&recipe, &dataset, &[device], state, &stop, &mut observers))?;
 
     let about = About::new(&recipe, dataset.shape(), &dataset.classes);
     let bytes = weights::to_bytes(&trained.model.valid(), &about.to_json()).expect("weights at hand are written");

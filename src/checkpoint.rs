@@ -105,7 +105,7 @@ fn write(
     optimizer: &Optimizer,
     progress: &Progress,
 ) -> Result<()> {
-    let failed = |e: String| Error::new(ErrorKind::InvalidData, format!("the checkpoint cannot be written: {e}"));
+    let failed = |e: String| Error::unwritable("the checkpoint", &e);
     let recipe_json = serde_json::to_string(recipe).map_err(|e| failed(e.to_string()))?;
     let parts = [
         (MODEL, weights::to_bytes(model, &recipe_json).map_err(failed)?),

@@ -71,11 +71,15 @@ pub struct DeviceInfo {
     /// Why the adapter cannot train, if it cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unusable: Option<String>,
+    /// Those that took a share of every batch besides this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<DeviceInfo>,
 }
 
 impl fmt::Display for DeviceInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}, {})", self.name, self.kind, self.api)
+        write!(f, "{} ({}, {})", self.name, self.kind, self.api)?;
+        self.others.iter().try_for_each(|other| write!(f, " and {other}"))
     }
 }
 
@@ -94,6 +98,7 @@ impl DeviceInfo {
 }
 
 /// One entry of the list that `tinderbox devices` prints.
+#[derive(Clone)]
 pub struct Candidate {
     /// What it is.
     pub info: DeviceInfo,
@@ -101,6 +106,7 @@ pub struct Candidate {
 }
 
 #[cfg_attr(target_family = "wasm", allow(dead_code))] // a page lists no adapters: the browser chooses
+#[derive(Clone)]
 enum Handle {
     Cpu,
     #[cfg(feature = "cuda")]
@@ -155,6 +161,7 @@ pub fn list(request: &Request) -> Vec<Candidate> {
             subgroup_sizes: Some((32, 32)),
             max_buffer_bytes: None,
             unusable: None,
+            others: Vec::new(),
         };
         candidates.push(Candidate { info, handle: Handle::Cuda(index) });
     }
@@ -237,6 +244,31 @@ pub fn choose(candidates: &[Candidate], request: &Request) -> Result<usize> {
         },
         None => refuse("no device".into()),
     }
+}
+
+/// The positions in `candidates` of several devices; `all` is every GPU in hardware.
+///
+/// # Errors
+/// Device: one matches nothing, or one that is named already; there is no GPU.
+#[cfg(not(target_family = "wasm"))]
+pub fn choose_all(candidates: &[Candidate], names: &[&str]) -> Result<Vec<usize>> {
+    if names == ["all"] {
+        let first = choose(candidates, &Request::Gpu)?;
+        // One card may be there under several APIs.
+        let fits =
+            |info: &DeviceInfo| info.kind.is_gpu() && info.unusable.is_none() && info.api == candidates[first].info.api;
+        return Ok((0..candidates.len()).filter(|&i| fits(&candidates[i].info)).collect());
+    }
+    let mut chosen = Vec::new();
+    for name in names {
+        let index = choose(candidates, &Request::from(*name))?;
+        // Two replicas on the CPU are of no use, but of no harm either, and show how the shares work.
+        if chosen.contains(&index) && candidates[index].info.kind != AdapterKind::Cpu {
+            return Err(Error::new(ErrorKind::Device, format!("{} is named twice", candidates[index].info)));
+        }
+        chosen.push(index);
+    }
+    Ok(chosen)
 }
 
 impl Candidate {
@@ -374,6 +406,7 @@ pub fn describe(adapter: &wgpu::Adapter) -> DeviceInfo {
             .then_some((info.subgroup_min_size, info.subgroup_max_size)),
         max_buffer_bytes: Some(largest_buffer),
         unusable,
+        others: Vec::new(),
     }
 }
 
@@ -394,6 +427,7 @@ pub fn cpu_info() -> DeviceInfo {
         subgroup_sizes: None,
         max_buffer_bytes: None,
         unusable: None,
+        others: Vec::new(),
     }
 }
 

@@ -57,7 +57,10 @@ impl Error {
 
     /// What burn says of a device that failed: its causes, told over many lines, come down to a few.
     pub fn device(failure: &impl fmt::Debug) -> Self {
-        let text = format!("{failure:?}");
+        Self::device_said(&format!("{failure:?}"))
+    }
+
+    fn device_said(text: &str) -> Self {
         let lower = text.to_lowercase();
         let asked = text.split("allocate buffer of size: ").nth(1);
         let asked = asked.and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<f64>().ok());
@@ -67,10 +70,25 @@ impl Error {
         } else if lower.contains("lost") || lower.contains("destroyed") {
             "the device was lost: its driver stopped, or it was taken away".into()
         } else {
-            let causes: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(4).collect();
+            let said = text.lines().map(str::trim).filter(|line| !line.is_empty() && *line != "Caused by:");
+            let causes: Vec<&str> = said.take(4).collect();
             format!("the device failed: {}", causes.join("; "))
         };
         Self::new(ErrorKind::Device, message)
+    }
+
+    /// What burn says of weights or a state that cannot be written: the device that holds them may be gone.
+    pub fn unwritable(what: &str, said: &str) -> Self {
+        if said.contains("host access failed") {
+            return Self::device_said(said);
+        }
+        Self::new(ErrorKind::InvalidData, format!("{what} cannot be written: {said}"))
+    }
+
+    /// What a computation panicked with: burn tells some failures of a device in no other way.
+    pub fn of_panic(panic: &(dyn std::any::Any + Send)) -> Self {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        Self::device_said(text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it does not say why"))
     }
 
     /// The run is asked to end: an error if `stop` holds a signal's number.

@@ -1,7 +1,7 @@
 //! Trains image classifiers on any GPU there is, and keeps what happened.
 //!
 //! The modules, in the order in which data flows: [`recipe`] -> [`dataset`] -> [`batches`] -> [`model`] -> [`loss`]
-//! -> [`optimizer`] -> [`metrics`], tied together by [`train`] on a [`device`], then `run_dir`, `checkpoint` and
+//! -> [`optimizer`] -> [`metrics`], tied together by [`train`] on a [`device`], or several ([`replicas`]), then `run_dir`, `checkpoint` and
 //! `report`, then `infer`. Nothing upstream knows what is downstream: the loop in [`train`] tells observers what
 //! happens.
 //!
@@ -14,7 +14,7 @@
 //! let device = burn::tensor::Device::flex();
 //! let start = train::start(&recipe, &data, &device);
 //! let (stop, mut observers) = (AtomicUsize::new(0), train::Observers::default());
-//! let run = train::train(&recipe, &data, &device, start, &stop, &mut observers);
+//! let run = train::train(&recipe, &data, &[device], start, &stop, &mut observers);
 //! let trained = pollster::block_on(run)?;
 //! assert!(trained.progress.history[1].test_accuracy > 85.0);
 //! # Ok::<(), tinderbox::error::Error>(())
@@ -49,6 +49,7 @@ pub mod model;
 pub mod optimizer;
 pub mod weights;
 
+pub mod replicas;
 pub mod train;
 
 pub mod bench;
@@ -74,6 +75,8 @@ pub mod serve;
 pub mod site;
 #[cfg(feature = "native")]
 pub mod window;
+#[cfg(feature = "remote")]
+pub mod worker;
 
 #[cfg(feature = "native")]
 pub mod cli;

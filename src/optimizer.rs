@@ -52,7 +52,19 @@ impl Optimizer {
 
     /// One step at `learning_rate`. Parameters without a gradient stay as they are.
     pub fn step(&mut self, learning_rate: f64, model: Model, gradients: Gradients) -> Model {
-        model.map(&mut Step { optimizer: self, learning_rate, gradients, path: Vec::new() })
+        self.step_of_all(learning_rate, model, gradients, &[])
+    }
+
+    /// The same with the gradients that others computed added, each a vector of those of all parameters in the model's
+    /// order.
+    pub fn step_of_all(
+        &mut self,
+        learning_rate: f64,
+        model: Model,
+        gradients: Gradients,
+        others: &[Tensor<1>],
+    ) -> Model {
+        model.map(&mut Step { optimizer: self, learning_rate, gradients, others, next: 0, path: Vec::new() })
     }
 
     /// The state as a burnpack file. The same state gives the same bytes.
@@ -107,11 +119,19 @@ fn parameter_of(name: &str) -> &str {
     name.rsplitn(3, '.').last().unwrap_or(name)
 }
 
+/// The tensor of these dimensions that begins at `start` of a flat vector.
+pub fn part<const D: usize>(flat: &Tensor<1>, start: usize, dims: [usize; D]) -> Tensor<D> {
+    flat.clone().narrow(0, start, dims.iter().product()).reshape(dims)
+}
+
 /// Walks the model, and steps every parameter that has a gradient.
 struct Step<'a> {
     optimizer: &'a mut Optimizer,
     learning_rate: f64,
     gradients: Gradients,
+    others: &'a [Tensor<1>],
+    /// Where the next parameter's gradient begins in them.
+    next: usize,
     path: Vec<String>,
 }
 
@@ -129,9 +149,12 @@ impl ModuleMapper for Step<'_> {
         if !tensor.is_require_grad() {
             return Param::from_mapped_value(id, tensor, mapper);
         }
+        let (start, dims) = (self.next, tensor.dims());
+        self.next += dims.iter().product::<usize>();
         let Some(gradient) = tensor.grad_remove(&mut self.gradients) else {
             return Param::from_mapped_value(id, tensor, mapper);
         };
+        let gradient = self.others.iter().fold(gradient, |sum, flat| sum + part(flat, start, dims));
         let scale = self.optimizer.gradient_scale;
         let gradient = if scale == 1.0 { gradient } else { gradient / scale };
         let path = self.path.join(".");

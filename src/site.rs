@@ -100,8 +100,7 @@ fn read(page: &Path, name: &str) -> Result<Vec<u8>> {
 fn model_of(dir: &RunDir, checkpoint: &str) -> Result<(Value, Vec<u8>)> {
     let trained = Trained::load(dir, checkpoint, &Device::flex())?;
     let text = trained.about.to_json();
-    let bytes = weights::to_bytes(&trained.model.valid(), &text)
-        .map_err(|e| Error::new(ErrorKind::InvalidData, format!("the weights cannot be written: {e}")))?;
+    let bytes = weights::to_bytes(&trained.model.valid(), &text).map_err(|e| Error::unwritable("the weights", &e))?;
     let epoch = trained.epoch.unwrap_or_default();
     let accuracy = dir.metrics()?.iter().find(|m| m.epoch == epoch).map(|m| m.test_accuracy);
     let mut manifest = json!(trained.about);

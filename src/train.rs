@@ -15,6 +15,7 @@ use crate::metrics::{self, EpochMetrics, Evaluation};
 use crate::model::Model;
 use crate::optimizer::Optimizer;
 use crate::recipe::Recipe;
+use crate::replicas::{Replicas, shares};
 
 /// Losses are read back at the end of an epoch, and in a long one at most this often in between.
 const READS_PER_EPOCH: usize = 8;
@@ -100,7 +101,7 @@ pub enum Event<'a> {
         /// The state after the last step.
         state: &'a TrainState,
     },
-    /// The run was asked to stop and does so now, within an epoch or before its test.
+    /// The run was asked to stop, or lost a device that helped, and ends now, within an epoch or before its test.
     Interrupted {
         /// The state after the last step.
         state: &'a TrainState,
@@ -205,20 +206,21 @@ impl Pace for FullSpeed {
     async fn turn(&mut self) {}
 }
 
-/// Trains until the recipe's epochs are done, the patience runs out, or `stop` holds a signal's number.
+/// Trains until the recipe's epochs are done, the patience runs out, or `stop` holds a signal's number. The first of
+/// `devices` has the state and measures; every other one takes a [share](crate::replicas) of each batch.
 ///
 /// # Errors
-/// Training: the loss is not finite. Interrupted: a signal came. Device: the adapter is lost. Whatever an
-/// essential observer failed with.
+/// Training: the loss is not finite. Interrupted: a signal came. Device: an adapter is lost. Usage: there is no device.
+/// Whatever an essential observer failed with.
 pub async fn train(
     recipe: &Recipe,
     dataset: &Dataset,
-    device: &Device,
+    devices: &[Device],
     state: TrainState,
     stop: &AtomicUsize,
     observers: &mut Observers<'_>,
 ) -> Result<TrainState> {
-    train_at(&mut FullSpeed, recipe, dataset, device, state, stop, observers).await
+    train_at(&mut FullSpeed, recipe, dataset, devices, state, stop, observers).await
 }
 
 /// The same at a pace that others set.
@@ -229,12 +231,14 @@ pub async fn train_at(
     pace: &mut impl Pace,
     recipe: &Recipe,
     dataset: &Dataset,
-    device: &Device,
+    devices: &[Device],
     mut state: TrainState,
     stop: &AtomicUsize,
     observers: &mut Observers<'_>,
 ) -> Result<TrainState> {
     check(recipe, dataset)?;
+    let (device, others) = devices.split_first().ok_or_else(|| Error::usage("there is no device to train on"))?;
+    let mut replicas = Replicas::start(recipe, dataset, device, others)?;
     let train_set = DeviceSplit::new(&dataset.train, device);
     let test_set = DeviceSplit::new(&dataset.test, device);
     let classes = dataset.classes.len();
@@ -258,27 +262,39 @@ pub async fn train_at(
         for (step, range) in ranges.iter().enumerate().skip(state.progress.losses.len()) {
             pace.turn().await;
             let global_step = epoch * ranges.len() + step;
+            let seed = recipe.seed.wrapping_add(global_step as u64);
             if recipe.dropout > 0.0 {
-                device.seed(recipe.seed.wrapping_add(global_step as u64)); // a resumed run drops the same
+                device.seed(seed); // a resumed run drops the same
             }
-            let batch = train_set.batch(&order, range.clone());
+            let shares = shares(range, devices.len(), least_share(recipe));
+            let begun = replicas.begin(&state.model, epoch, seed, &shares[1..], range.len());
+            let batch = train_set.batch(&order, shares[0].clone());
             let logits = state.model.forward(batch.images);
             let loss = recipe.loss.compute(logits, batch.labels, recipe.label_smoothing);
-            unread.push(loss.clone().inner());
+            let loss = scaled(loss, shares[0].len() as f64 / range.len() as f64);
+            let own_loss = loss.clone().inner();
             let gradients = scaled(loss, recipe.precision.loss_scale()).backward();
-            state.model = state.optimizer.step(pace.learning_rate(rate(global_step)), state.model, gradients);
+            let others = match begun.and_then(|()| replicas.finish()) {
+                Ok(others) => others,
+                Err(lost) => {
+                    // The state is whole as it was before this step, on the device that is left.
+                    catch_up(&mut unread, epoch * ranges.len(), recipe, &mut state, observers).await?;
+                    state.progress.seconds = before + started.elapsed().as_secs_f64();
+                    observers.tell(&Event::Interrupted { state: &state })?;
+                    return Err(lost);
+                }
+            };
+            unread.push(others.iter().fold(own_loss, |sum, other| sum + last(other)));
+            let rate = pace.learning_rate(rate(global_step));
+            state.model = state.optimizer.step_of_all(rate, state.model, gradients, &others);
             observers.tell(&Event::Step { epoch: epoch + 1, step: step + 1, batch: order.indices(range.clone()) })?;
 
             let done = step + 1 == ranges.len();
             let stopped = Error::if_stopped(stop);
             let due = unread.len() * READS_PER_EPOCH >= ranges.len() && last_read.elapsed() >= READ_INTERVAL;
             if done || due || stopped.is_err() {
-                let losses = metrics::read(Tensor::cat(std::mem::take(&mut unread), 0)).await?;
+                catch_up(&mut unread, epoch * ranges.len(), recipe, &mut state, observers).await?;
                 last_read = Instant::now();
-                let first_step = epoch * ranges.len() + state.progress.losses.len() + 1;
-                observers.tell(&Event::Losses { first_step, losses: &losses })?;
-                refuse_non_finite(&losses, first_step, recipe)?;
-                state.progress.losses.extend(losses);
                 if !done && stopped.is_ok() {
                     state.progress.seconds = before + started.elapsed().as_secs_f64();
                     observers.tell(&Event::MidEpoch { state: &state })?;
@@ -330,9 +346,39 @@ pub async fn train_at(
     Ok(state)
 }
 
+/// Waits for the device, whose losses since the last time are `unread`, where `before` steps came before the epoch.
+async fn catch_up(
+    unread: &mut Vec<Tensor<1>>,
+    before: usize,
+    recipe: &Recipe,
+    state: &mut TrainState,
+    observers: &mut Observers<'_>,
+) -> Result<()> {
+    if unread.is_empty() {
+        return Ok(());
+    }
+    let losses = metrics::read(Tensor::cat(std::mem::take(unread), 0)).await?;
+    let first_step = before + state.progress.losses.len() + 1;
+    observers.tell(&Event::Losses { first_step, losses: &losses })?;
+    refuse_non_finite(&losses, first_step, recipe)?;
+    state.progress.losses.extend(losses);
+    Ok(())
+}
+
 /// The batch size for measuring: the recipe's, so that no other shape is compiled and tuned, unless it is tiny.
 pub fn evaluation_batch(recipe: &Recipe) -> usize {
     recipe.batch_size.clamp(100, 1000)
+}
+
+/// Images that a device's share must have, at least: batch normalization needs two to compare.
+fn least_share(recipe: &Recipe) -> usize {
+    if recipe.batch_norm { 2 } else { 1 }
+}
+
+/// The last element, `[1]`.
+fn last(vector: &Tensor<1>) -> Tensor<1> {
+    let n = vector.dims()[0];
+    vector.clone().narrow(0, n - 1, 1)
 }
 
 fn scaled(loss: Tensor<1>, scale: f64) -> Tensor<1> {

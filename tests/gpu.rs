@@ -234,7 +234,7 @@ fn a_lost_device_is_an_error() {
     let state = train::start(&recipe, &dataset, &device);
     let mut observers = Observers(vec![Box::new(Lose(gpu.unwrap()))]);
     let never = AtomicUsize::new(0);
-    let run = train::train(&recipe, &dataset, &device, state, &never, &mut observers);
+    let run = train::train(&recipe, &dataset, std::slice::from_ref(&device), state, &never, &mut observers);
     let error = pollster::block_on(run).err().expect("the device is gone");
     assert_eq!(error.exit_code(), 1);
     assert!(error.to_string().contains("the device"), "{error}");

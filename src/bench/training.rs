@@ -80,7 +80,7 @@ async fn time_to_accuracy(bench: &mut Bench<'_>, dataset: &Dataset) -> Result<()
         let until = Until { reached: &reached, stop: &stop };
         let state = train::start(&recipe, dataset, &bench.device);
         let mut observers = Observers(vec![Box::new(until)]);
-        match train::train(&recipe, dataset, &bench.device, state, &stop, &mut observers).await {
+        match train::train(&recipe, dataset, std::slice::from_ref(&bench.device), state, &stop, &mut observers).await {
             Err(e) if reached.get().is_none() => return Err(e),
             Ok(_) if reached.get().is_none() => {
                 let message = format!("{TARGET} % was not reached within {} epochs", recipe.epochs);
@@ -190,7 +190,7 @@ fn sample(preset: &str) -> Result<Recipe> {
 
 async fn run(recipe: &Recipe, dataset: &Dataset, device: &Device, mut observers: Observers<'_>) -> Result<TrainState> {
     let state = train::start(recipe, dataset, device);
-    train::train(recipe, dataset, device, state, &AtomicUsize::new(0), &mut observers).await
+    train::train(recipe, dataset, std::slice::from_ref(device), state, &AtomicUsize::new(0), &mut observers).await
 }
 
 /// Images `[n, channels, h, w]` and labels `[n]` that look like nothing.

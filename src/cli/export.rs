@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 
 use super::evaluate::Checkpoint;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::infer::Trained;
 use crate::run_dir::{RunDir, write_atomically};
 use crate::{onnx, site, weights};
@@ -63,7 +63,7 @@ pub fn run(args: ExportArgs) -> Result<()> {
         Target::Safetensors if args.half => weights::to_half_bytes(&model, &about),
         Target::Safetensors | Target::Web => weights::to_bytes(&model, &about),
     };
-    let bytes = bytes.map_err(|e| Error::new(ErrorKind::InvalidData, format!("the weights cannot be written: {e}")))?;
+    let bytes = bytes.map_err(|e| Error::unwritable("the weights", &e))?;
     write(&args.out, &bytes)
 }
 

@@ -11,7 +11,7 @@ use super::export::write;
 use super::{DataArgs, DeviceArgs};
 use crate::batches::DeviceSplit;
 use crate::dataset::{self, DataSource};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::metrics::evaluate;
 use crate::model::{Model, check_fit};
 use crate::recipe::{Architecture, Pool, Recipe};
@@ -85,7 +85,7 @@ pub fn run(args: ImportArgs) -> Result<()> {
     );
     let Some(out) = &args.out else { return Ok(()) };
     let on_cpu = load(&Device::flex()).map_err(invalid)?;
-    let packed = weights::to_bytes(&on_cpu.valid(), &about.to_json())
-        .map_err(|e| Error::new(ErrorKind::InvalidData, format!("the weights cannot be written: {e}")))?;
+    let packed =
+        weights::to_bytes(&on_cpu.valid(), &about.to_json()).map_err(|e| Error::unwritable("the weights", &e))?;
     write(out, &packed)
 }

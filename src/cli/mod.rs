@@ -15,7 +15,9 @@ mod session;
 mod shell;
 mod sweep;
 mod train;
+mod worker;
 
+use std::panic::Location;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -25,6 +27,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::device::{self, DeviceInfo, Request};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
+use crate::replicas::THREAD_NAME;
 use crate::tuning;
 
 /// Trains image classifiers on any GPU there is, and keeps what happened.
@@ -55,6 +58,7 @@ enum Command {
     Init(init::InitArgs),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
+    Worker(worker::WorkerArgs),
 }
 
 /// Where to compute; shared by all commands that do.
@@ -74,6 +78,10 @@ impl DeviceArgs {
 
     /// The same, with the wgpu device that burn computes on, if it does, to draw beside it.
     fn open_shared(&self) -> Result<(Device, DeviceInfo, Option<Gpu>)> {
+        if let Some(address) = self.device.as_deref().and_then(|name| name.strip_prefix(REMOTE)) {
+            let (device, info) = connect(address)?;
+            return Ok((device, info, None));
+        }
         let request = self.device.as_deref().map(Request::from).unwrap_or_default();
         let mut candidates = device::list(&request);
         let chosen = candidates.swap_remove(device::choose(&candidates, &request)?);
@@ -81,6 +89,49 @@ impl DeviceArgs {
         let (device, gpu) = chosen.open_shared()?;
         Ok((device, info, gpu))
     }
+
+    /// All devices of a list, the main one first: what they are, and what it takes to draw on the main one.
+    fn open_all(&self) -> Result<(Vec<Device>, DeviceInfo, Option<Gpu>)> {
+        let Some(list) = self.device.as_deref().filter(|list| list.contains(',') || *list == "all") else {
+            let (device, info, gpu) = self.open_shared()?;
+            return Ok((vec![device], info, gpu));
+        };
+        let (remote, local): (Vec<_>, Vec<_>) = list.split(',').map(str::trim).partition(|n| n.starts_with(REMOTE));
+        let only_cpu = local.iter().all(|name| Request::from(*name) == Request::Cpu);
+        let candidates = device::list(if only_cpu { &Request::Cpu } else { &Request::Index(0) });
+        // A worker's device is never the main one where there is another: what it computes is lost with it.
+        let mut opened = Vec::new();
+        for index in device::choose_all(&candidates, &local)? {
+            let info = candidates[index].info.clone();
+            let (device, gpu) = candidates[index].clone().open_shared()?;
+            opened.push((device, info, gpu));
+        }
+        for name in remote {
+            let (device, info) = connect(name.trim_start_matches(REMOTE))?;
+            opened.push((device, info, None));
+        }
+        let mut opened = opened.into_iter();
+        let Some((main, info, gpu)) = opened.next() else { return Err(Error::usage("--device names no device")) };
+        let (others, infos): (Vec<_>, Vec<_>) = opened.map(|(device, info, _)| (device, info)).unzip();
+        let devices = std::iter::once(main).chain(others).collect();
+        Ok((devices, DeviceInfo { others: infos, ..info }, gpu))
+    }
+}
+
+#[cfg(not(feature = "remote"))]
+fn without_remote(what: &str) -> Error {
+    Error::usage(format!("{what} needs a program built with the feature remote: cargo run --release --features remote"))
+}
+
+/// Before the address of a worker.
+const REMOTE: &str = "remote:";
+
+#[cfg(feature = "remote")]
+use crate::worker::connect;
+
+#[cfg(not(feature = "remote"))]
+fn connect(address: &str) -> Result<(Device, DeviceInfo)> {
+    Err(without_remote(&format!("{REMOTE}{address}")))
 }
 
 /// Where data sets are; shared by all commands that read one.
@@ -122,6 +173,7 @@ pub fn main() -> ExitCode {
         Command::Init(args) => init::run(args),
         Command::Completions(args) => shell::completions(args),
         Command::Man(args) => shell::man(args),
+        Command::Worker(args) => worker::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -132,13 +184,19 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// burn computes on threads of its own, which panic where an operation fails; what failed comes back as an error with the
-/// next result that is read. `RUST_BACKTRACE=1` shows the panics all the same.
+/// burn computes on threads of its own, which panic where an operation fails, as does what reads from a device that is
+/// gone; what failed comes back as an error all the same. `RUST_BACKTRACE=1` shows the panics.
 fn quiet_device_threads() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        let of_device = std::thread::current().name().is_some_and(|name| name.starts_with("DSD-"));
-        if !of_device || std::env::var_os("RUST_BACKTRACE").is_some() {
+        let thread = std::thread::current();
+        let of_device = thread.name().is_some_and(|name| name.starts_with("DSD-") || name.starts_with(THREAD_NAME));
+        let said = panic.payload_as_str().unwrap_or_default();
+        let of_read = said.contains("host access failed") || said.contains("device is poisoned");
+        let of_driver = |place: &Location<'_>| ["burn-remote-", "wgpu-"].iter().any(|name| place.file().contains(name));
+        if !(of_device || of_read || panic.location().is_some_and(of_driver))
+            || std::env::var_os("RUST_BACKTRACE").is_some()
+        {
             report(panic);
         }
     }));

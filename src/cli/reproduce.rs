@@ -124,12 +124,12 @@ pub fn run(args: ReproduceArgs) -> Result<()> {
     let mut loaded = dataset::load(&source, args.data.data_dir.as_deref())?;
     loaded.dataset.train = loaded.dataset.train.fraction(args.fraction, loaded.dataset.classes.len());
     recipes.iter().try_for_each(|recipe| crate::train::check(recipe, &loaded.dataset))?;
-    let (device, info) = args.device.open()?;
+    let (devices, info, _) = args.device.open_all()?;
     let experiment = args.name.unwrap_or_else(|| folder.into());
     let stop = Stop::install()?;
 
     let mut session =
-        Session { recipe: recipes[0].clone(), loaded, device, info, device_arg: None, save_every: None, keep: 0 };
+        Session { recipe: recipes[0].clone(), loaded, devices, info, device_arg: None, save_every: None, keep: 0 };
     let named: Vec<_> = recipes.into_iter().map(|recipe| (recipe.short_name(), recipe)).collect();
     let wanted = named.len();
     let runs = session.train_each(&args.out, &experiment, named, &stop)?;

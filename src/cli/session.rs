@@ -1,5 +1,6 @@
 //! A run from its start to its last file: observers put together, signals heard, a window beside it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -9,7 +10,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::checkpoint::{self, Checkpoints, Saved};
 use crate::dataset::Loaded;
-use crate::device::DeviceInfo;
+use crate::device::{DeviceInfo, is_cpu};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::live::{self, Feed};
@@ -29,9 +30,9 @@ pub struct Session {
     pub recipe: Recipe,
     /// On which images; the train split is already cut to the recipe's fraction.
     pub loaded: Loaded,
-    /// Where.
-    pub device: Device,
-    /// What that is.
+    /// Where; the first is the main one.
+    pub devices: Vec<Device>,
+    /// What they are.
     pub info: DeviceInfo,
     /// The `--device` that was given.
     pub device_arg: Option<String>,
@@ -61,7 +62,7 @@ impl Session {
     /// Trains, from a checkpoint if there is one, and leaves everything in `dir`.
     pub fn train(&self, dir: &RunDir, saved: Option<Saved>, stop: &Stop, window: Option<Feed>) -> Result<TrainState> {
         let (recipe, data) = (&self.recipe, &self.loaded.dataset);
-        let mut state = train::start(recipe, data, &self.device);
+        let mut state = train::start(recipe, data, &self.devices[0]);
         if let Some(saved) = saved {
             state = saved.restore(state)?;
             crate::say!("resuming after epoch {}, step {}", state.progress.history.len(), state.progress.losses.len());
@@ -79,10 +80,16 @@ impl Session {
         if let Some(feed) = window {
             observers.0.push(Box::new(feed));
         }
-        let trained = train::train(recipe, data, &self.device, state, &stop.signal, &mut observers);
+        let run = || pollster::block_on(train::train(recipe, data, &self.devices, state, &stop.signal, &mut observers));
+        let trained = if self.devices.iter().all(is_cpu) {
+            run()
+        } else {
+            // A device that is gone is a panic in some of burn's operations.
+            catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(Error::of_panic(panic.as_ref())))
+        };
         let device = self.device_arg.as_ref().map(|name| format!(" --device {}", quote(name))).unwrap_or_default();
         let run = quote(&dir.path().to_string_lossy());
-        pollster::block_on(trained).map_err(|e| match e.kind() {
+        trained.map_err(|e| match e.kind() {
             ErrorKind::Interrupted(_) => {
                 Error::new(e.kind(), format!("{e}; continue with: tinderbox train --resume {run}{device}"))
             }

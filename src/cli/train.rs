@@ -293,9 +293,11 @@ pub fn run(args: TrainArgs) -> Result<()> {
     if let Some(dir) = &resumed {
         dir.check_same_data(&loaded.dataset.info(&loaded.origin))?;
     }
-    let (device, info, gpu) = args.device.clone().unwrap_or(DeviceArgs { device: None }).open_shared()?;
-    info.check_precision(recipe.precision)?;
-    batches::check_fit(&loaded.dataset, &info)?;
+    let (devices, info, gpu) = args.device.clone().unwrap_or(DeviceArgs { device: None }).open_all()?;
+    for info in std::iter::once(&info).chain(&info.others) {
+        info.check_precision(recipe.precision)?;
+        batches::check_fit(&loaded.dataset, info)?;
+    }
     let device_arg = args.device.as_ref().and_then(|args| args.device.clone());
     // A run that goes on keeps as many as it has.
     let kept = resumed.as_ref().map_or(0, |dir| checkpoint::older_count(&dir.checkpoints()));
@@ -310,7 +312,7 @@ pub fn run(args: TrainArgs) -> Result<()> {
         let root = args.out.clone().unwrap_or_else(|| "runs".into());
         let experiment =
             args.name.clone().unwrap_or_else(|| format!("sweep-{}-{}", experiment_of(&recipe), recipe.short_name()));
-        let session = Session { recipe, loaded, device, info, device_arg, save_every, keep };
+        let session = Session { recipe, loaded, devices, info, device_arg, save_every, keep };
         return sweep::run(session, &root, &experiment, recipes);
     }
     let dir = match resumed {
@@ -331,7 +333,7 @@ pub fn run(args: TrainArgs) -> Result<()> {
             RunDir::create(&root, &experiment, args.name.as_deref(), &recipe, &data, &info)?
         }
     };
-    let session = Session { recipe, loaded, device, info, device_arg, save_every, keep };
+    let session = Session { recipe, loaded, devices, info, device_arg, save_every, keep };
     session.announce();
     let stop = Stop::install()?;
     let state = if args.window {

@@ -7,7 +7,7 @@ use super::page::{self, Detail};
 use super::plots::{self, Chart, Series};
 use crate::dataset::{Dataset, DatasetInfo};
 use crate::device::DeviceInfo;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::metrics::{EpochMetrics, Evaluation};
 use crate::recipe::Recipe;
 use crate::run_dir::RunDir;
@@ -39,7 +39,7 @@ impl Observer for FinalWeights {
     fn notify(&mut self, event: &Event<'_>) -> Result<()> {
         let Event::Finished { state, .. } = event else { return Ok(()) };
         let bytes = weights::to_bytes(&state.model.valid(), &self.about.to_json())
-            .map_err(|e| Error::new(ErrorKind::InvalidData, format!("the weights cannot be written: {e}")))?;
+            .map_err(|e| Error::unwritable("the weights", &e))?;
         self.dir.write_atomically(WEIGHTS, &bytes)
     }
 

@@ -65,7 +65,7 @@ impl Lab {
         let mut observers = Observers(vec![Box::new(Messages { tell, inside: Rc::clone(&inside), manifest })]);
         let mut pace = Turns { inside: Rc::clone(&inside), turn, since: js_sys::Date::now() };
         let state = train::start(&recipe, &dataset, &inside.device);
-        let (device, stop) = (&inside.device, &inside.control.stop);
+        let (device, stop) = (std::slice::from_ref(&inside.device), &inside.control.stop);
         let result = train::train_at(&mut pace, &recipe, &dataset, device, state, stop, &mut observers).await;
         inside.busy.set(false);
         match result {

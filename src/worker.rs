@@ -1,0 +1,199 @@
+//! Devices of another machine, through burn's remote backend: [`serve`] offers them, [`connect`] uses one.
+//!
+//! Every operation is sent over an encrypted connection (QUIC, by iroh) and runs there; only what is read comes back. The
+//! worker is known by its public key and lets in who has its token. Both are in its ticket, a file that the worker writes
+//! for its own user and that other machines need a copy of.
+
+use std::fs;
+use std::io::Write;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+
+use burn::remote::{IrohHost, IrohRelays, RemoteHost};
+use burn::server::{AuthorizationRequest, BURN_REMOTE_ALPN, PeerAuthorizer, RemoteServer, TokenAuthorizer};
+use burn::tensor::Device;
+use iroh::endpoint::{QuicTransportConfig, presets};
+use iroh::protocol::Router;
+use iroh::{Endpoint, EndpointId, RelayMode, SecretKey};
+use sha2::{Digest, Sha256};
+
+use crate::device::{AdapterKind, DeviceInfo};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fetch::hex;
+
+/// Of a worker, unless told otherwise.
+const DEFAULT_PORT: u16 = 7370;
+/// Names the file of the ticket, in place of the one in the user's configuration folder.
+const TICKET_VARIABLE: &str = "TINDERBOX_TICKET";
+
+/// Names a worker, and lets in who has it. As a file: the worker's public key and the token, each in a line.
+pub struct Ticket {
+    worker: EndpointId,
+    token: String,
+}
+
+impl Ticket {
+    /// Where this machine keeps it.
+    ///
+    /// # Errors
+    /// Usage: there is no home folder, and no variable that names a file.
+    pub fn path() -> Result<PathBuf> {
+        if let Some(path) = std::env::var_os(TICKET_VARIABLE) {
+            return Ok(path.into());
+        }
+        let config = if cfg!(windows) {
+            std::env::var_os("APPDATA").map(PathBuf::from)
+        } else {
+            let home = || std::env::home_dir().map(|home| home.join(".config"));
+            std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home)
+        };
+        let file = |config: PathBuf| config.join("tinderbox").join("worker.ticket");
+        config
+            .map(file)
+            .ok_or_else(|| Error::usage(format!("there is no home folder: name a file with {TICKET_VARIABLE}")))
+    }
+
+    /// Of the worker with this key.
+    fn new(key: &SecretKey) -> Self {
+        let token = Sha256::digest([b"tinderbox worker token", &key.to_bytes()[..]].concat());
+        Self { worker: key.public(), token: hex(&token) }
+    }
+
+    fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).map_err(|e| {
+            let how = format!("`tinderbox worker` writes it; copy it here, or name it with {TICKET_VARIABLE}");
+            Error::new(ErrorKind::MissingData, format!("there is no ticket {}: {e}. {how}", path.display()))
+        })?;
+        let mut lines = text.lines();
+        let (Some(worker), Some(token), None) = (lines.next(), lines.next(), lines.next()) else {
+            return Err(Error::invalid(path, "is no ticket: expected two lines"));
+        };
+        let worker = worker.parse().map_err(|e| Error::invalid(path, format!("is no ticket: {e}")))?;
+        Ok(Self { worker, token: token.into() })
+    }
+}
+
+/// Offers `devices`, all of one backend, until a signal comes; calls `ready` with the address once it listens.
+///
+/// # Errors
+/// Io: the key or the ticket cannot be written. Device: the address is taken, or the devices are of several backends.
+pub fn serve(listen: SocketAddr, devices: Vec<Device>, ready: impl FnOnce(SocketAddr)) -> Result<()> {
+    let path = Ticket::path()?;
+    let key = key_beside(&path)?;
+    let ticket = Ticket::new(&key);
+    write_private(&path, format!("{}\n{}\n", ticket.worker, ticket.token).as_bytes())?;
+    let refused = |e: &dyn std::fmt::Display| Error::new(ErrorKind::Device, format!("cannot offer on {listen}: {e}"));
+    let authorizer = Announced(TokenAuthorizer::new(ticket.token).map_err(|e| refused(&e))?);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| refused(&e))?;
+    runtime.block_on(async {
+        // As burn's own endpoints, but on the one address that was asked for.
+        let transport = QuicTransportConfig::builder().enable_segmentation_offload(false).build();
+        let endpoint = Endpoint::builder(presets::Minimal)
+            .relay_mode(RelayMode::Disabled)
+            .transport_config(transport)
+            .secret_key(key)
+            .clear_ip_transports()
+            .bind_addr(listen)
+            .map_err(|e| refused(&e))?;
+        let endpoint = endpoint.bind().await.map_err(|e| refused(&e))?;
+        let bound = endpoint.bound_sockets().first().copied().unwrap_or(listen);
+        let server = RemoteServer::new(devices).with_authorizer(authorizer);
+        let protocol = server.into_protocol(&endpoint).map_err(|e| refused(&e))?;
+        let router = Router::builder(endpoint).accept(BURN_REMOTE_ALPN, protocol).spawn();
+        ready(bound);
+        let signal = stopped().await;
+        let _ = router.shutdown().await; // it ends either way
+        signal.map_err(|e| refused(&e))
+    })
+}
+
+/// SIGINT or SIGTERM.
+async fn stopped() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}
+
+/// Says who comes.
+struct Announced(TokenAuthorizer);
+
+impl PeerAuthorizer for Announced {
+    fn authorize(&self, request: AuthorizationRequest<'_>) -> std::result::Result<(), String> {
+        let (client, device) = (request.client, request.device_index);
+        let answer = self.0.authorize(request);
+        match &answer {
+            Ok(()) => crate::say!("{client} uses device {device}"),
+            Err(e) => crate::say!("refused: {e}"),
+        }
+        answer
+    }
+}
+
+/// The worker's key, made at its first start.
+fn key_beside(ticket: &Path) -> Result<SecretKey> {
+    let path = ticket.with_extension("key");
+    match fs::read(&path) {
+        Ok(bytes) => {
+            let bytes: [u8; 32] = bytes
+                .try_into()
+                .map_err(|_| Error::invalid(&path, "is no key of 32 bytes: remove it to make another"))?;
+            Ok(SecretKey::from_bytes(&bytes))
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let key = SecretKey::generate();
+            write_private(&path, &key.to_bytes())?;
+            Ok(key)
+        }
+        Err(e) => Err(Error::io("read", &path, &e)),
+    }
+}
+
+/// A file that only its owner reads.
+fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+    let written = folder.and_then(|()| options.open(path)).and_then(|mut file| file.write_all(bytes));
+    written.map_err(|e| Error::io("write", path, &e))
+}
+
+/// A device of a worker: `HOST`, `HOST:PORT`, either with `/INDEX` for another device than its first.
+///
+/// # Errors
+/// Usage: that is no address. Missing data: there is no ticket. Device: the worker cannot be reached, or refuses.
+pub fn connect(address: &str) -> Result<(Device, DeviceInfo)> {
+    let (host, index) = match address.split_once('/') {
+        Some((host, index)) => {
+            (host, index.parse().map_err(|_| Error::usage(format!("'{index}' is no device of a worker")))?)
+        }
+        None => (address, 0usize),
+    };
+    let ticket = Ticket::read(&Ticket::path()?)?;
+    let addresses = host.to_socket_addrs().or_else(|_| (host, DEFAULT_PORT).to_socket_addrs());
+    let addresses = addresses.map_err(|e| Error::usage(format!("'{host}' is no HOST or HOST:PORT: {e}")))?;
+    let iroh = addresses.fold(IrohHost::new(ticket.worker), IrohHost::with_address).with_relays(IrohRelays::Disabled);
+    let host_spec = RemoteHost::iroh(iroh).with_credential(ticket.token);
+    let device = Device::remote_options(&host_spec).device_index(index).init();
+    let device = device.map_err(|e| Error::new(ErrorKind::Device, format!("the worker at {host}: {e}")))?;
+    let info = DeviceInfo {
+        name: format!("device {index} of the worker at {host}"),
+        kind: AdapterKind::Unknown,
+        api: "remote".into(),
+        driver: "burn-remote".into(),
+        f16: false,
+        subgroup_sizes: None,
+        max_buffer_bytes: None,
+        unusable: None,
+        others: Vec::new(),
+    };
+    Ok((device, info))
+}
