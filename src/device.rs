@@ -29,6 +29,8 @@ pub enum AdapterKind {
     Unknown,
     /// A GPU imitated by the CPU.
     Software,
+    /// Whatever a worker offers.
+    Remote,
 }
 
 impl AdapterKind {
@@ -47,6 +49,7 @@ impl fmt::Display for AdapterKind {
             Self::Cpu => "cpu",
             Self::Unknown => "unknown",
             Self::Software => "software",
+            Self::Remote => "remote",
         })
     }
 }

@@ -69,6 +69,8 @@ impl Error {
             format!("the device is out of memory{}; use a smaller --batch or --width", size.unwrap_or_default())
         } else if lower.contains("lost") || lower.contains("destroyed") {
             "the device was lost: its driver stopped, or it was taken away".into()
+        } else if lower.contains("recverror") {
+            "the worker no longer answers: it has ended, or the network between has".into()
         } else {
             let said = text.lines().map(str::trim).filter(|line| !line.is_empty() && *line != "Caused by:");
             let causes: Vec<&str> = said.take(4).collect();

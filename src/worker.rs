@@ -95,7 +95,11 @@ pub fn serve(listen: SocketAddr, devices: Vec<Device>, ready: impl FnOnce(Socket
             .clear_ip_transports()
             .bind_addr(listen)
             .map_err(|e| refused(&e))?;
-        let endpoint = endpoint.bind().await.map_err(|e| refused(&e))?;
+        let endpoint = endpoint.bind().await.map_err(|e| {
+            let message =
+                format!("cannot listen on {listen}: {e}. Is there another worker? --listen names another port");
+            Error::new(ErrorKind::Device, message)
+        })?;
         let bound = endpoint.bound_sockets().first().copied().unwrap_or(listen);
         let server = RemoteServer::new(devices).with_authorizer(authorizer);
         let protocol = server.into_protocol(&endpoint).map_err(|e| refused(&e))?;
@@ -186,8 +190,8 @@ pub fn connect(address: &str) -> Result<(Device, DeviceInfo)> {
     let device = device.map_err(|e| Error::new(ErrorKind::Device, format!("the worker at {host}: {e}")))?;
     let info = DeviceInfo {
         name: format!("device {index} of the worker at {host}"),
-        kind: AdapterKind::Unknown,
-        api: "remote".into(),
+        kind: AdapterKind::Remote,
+        api: "iroh".into(),
         driver: "burn-remote".into(),
         f16: false,
         subgroup_sizes: None,

@@ -179,6 +179,7 @@ mod workers {
         let (code, stdout, stderr) = text(run.wait_with_output().unwrap());
         println!("{devices}: {stderr} ({:.1} s after the worker died)", killed.elapsed().as_secs_f64());
         assert_eq!(code, 1, "{stdout}{stderr}");
+        assert!(stderr.contains("no longer answers"), "{stderr}");
         assert!(!stdout.contains("epoch 400/400") && !stderr.contains("panicked"), "{stdout}{stderr}");
         assert!(stderr.contains("tinderbox train --resume runs/mnist-sample/linear_v1-bn-ce"), "{stderr}");
         let done = RunDir::open(dir.path().join("runs/mnist-sample/linear_v1-bn-ce")).unwrap().metrics().unwrap().len();
