@@ -124,9 +124,7 @@ fn metadata(bytes: &[u8]) -> Result<Option<String>, String> {
             .map_err(|e| format!("is no burnpack file, or is cut short: {e}"))?;
         return Ok(reader.metadata().get(METADATA_KEY).cloned());
     }
-    let (_, header) =
-        SafeTensors::read_metadata(bytes).map_err(|e| format!("is no safetensors file, or is cut short: {e}"))?;
-    Ok(header.metadata().as_ref().and_then(|all| all.get(METADATA_KEY).cloned()))
+    Ok(header(bytes)?.metadata().as_ref().and_then(|all| all.get(METADATA_KEY).cloned()))
 }
 
 /// The weights as the bytes of a safetensors file. `model` must not be on an autodiff device (see
@@ -232,9 +230,13 @@ fn pytorch(path: &std::path::Path) -> Result<burn::store::PytorchStore, String> 
 /// # Errors
 /// A sentence that says what cannot be read.
 pub fn safetensors_names(bytes: &[u8]) -> Result<Vec<String>, String> {
-    let (_, header) =
-        SafeTensors::read_metadata(bytes).map_err(|e| format!("is no safetensors file, or is cut short: {e}"))?;
-    Ok(header.tensors().into_keys().collect())
+    Ok(header(bytes)?.tensors().into_keys().collect())
+}
+
+/// What a safetensors file holds.
+fn header(bytes: &[u8]) -> Result<safetensors::tensor::Metadata, String> {
+    let read = SafeTensors::read_metadata(bytes);
+    read.map(|(_, header)| header).map_err(|e| format!("is no safetensors file, or is cut short: {e}"))
 }
 
 fn complete(result: &ApplyResult) -> Result<(), String> {

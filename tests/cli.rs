@@ -6,11 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{gpu_request, ok, real_data, run, tinderbox};
+use common::{SAMPLE, gpu_request, ok, real_data, run, tinderbox, weights};
 use serde_json::Value;
 use tempfile::tempdir;
-
-const SAMPLE: [&str; 4] = ["--dataset", "mnist-sample", "--device", "cpu"];
 
 fn train(dir: &Path, args: &[&str]) -> String {
     ok(dir, &[&["train"][..], args, &SAMPLE].concat())
@@ -127,10 +125,6 @@ fn a_device_that_is_not_there_is_an_error_that_lists_what_is() {
     let default = devices.iter().find(|d| d["default"] == true).unwrap();
     assert_ne!(default["kind"], "software", "a software adapter is never the default");
     assert!(ok(dir.path(), &["devices"]).contains("* is what a bare run takes"));
-}
-
-fn weights(dir: &Path, run: &str) -> Vec<u8> {
-    fs::read(dir.join("runs/mnist-sample").join(run).join("weights.safetensors")).unwrap()
 }
 
 #[test]

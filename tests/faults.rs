@@ -8,14 +8,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{gpu_request, ok, run, text, tinderbox};
+use common::{SAMPLE, gpu_request, ok, run, text, tinderbox, weights};
 use tempfile::tempdir;
-
-const SAMPLE: [&str; 4] = ["--dataset", "mnist-sample", "--device", "cpu"];
-
-fn weights(dir: &Path, run: &str) -> Vec<u8> {
-    fs::read(dir.join("runs/mnist-sample").join(run).join("weights.safetensors")).unwrap()
-}
 
 #[test]
 fn older_checkpoints_are_kept_and_offered_when_the_last_is_damaged() {

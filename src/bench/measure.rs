@@ -189,7 +189,7 @@ impl Bench<'_> {
     async fn gather(&mut self, dataset: &Dataset) -> Result<()> {
         let batch = dataset.train.len().min(500);
         let split = DeviceSplit::new(&dataset.train, &self.device);
-        let order = split.shuffled(0, 0, Augment { crop: 0, flip: false });
+        let order = split.shuffled(0, 0, Augment::OFF);
         self.begin("gather");
         let shaders = split.uses_shaders();
         let note = if shaders { "gather_batch.wgsl" } else { "no shader" };

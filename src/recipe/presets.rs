@@ -90,7 +90,7 @@ fn mnist(model: Architecture, batch_norm: bool, loss: LossKind) -> Recipe {
         target_accuracy: None,
         optimizer: OptimizerConfig::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 },
         schedule: Schedule::Constant,
-        augment: Augment { crop: 0, flip: false },
+        augment: Augment::OFF,
         precision: Precision::F32,
     }
 }
@@ -117,7 +117,7 @@ fn fast_cifar10() -> Recipe {
         label_smoothing: 0.1,
         optimizer: OptimizerConfig::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.0005 },
         schedule: Schedule::OneCycle { warmup: 0.2 },
-        augment: Augment { crop: 4, flip: true },
+        augment: Augment::ON,
         ..cifar10(Architecture::Resnet9)
     }
 }

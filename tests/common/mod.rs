@@ -80,3 +80,11 @@ pub fn text(output: Output) -> (i32, String, String) {
     let utf8 = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap_or(-1), utf8(output.stdout), utf8(output.stderr))
 }
+
+/// What a test trains on unless it says otherwise.
+pub const SAMPLE: [&str; 4] = ["--dataset", "mnist-sample", "--device", "cpu"];
+
+/// The final weights of a run on the sample.
+pub fn weights(dir: &std::path::Path, run: &str) -> Vec<u8> {
+    std::fs::read(dir.join("runs/mnist-sample").join(run).join("weights.safetensors")).unwrap()
+}

@@ -1,8 +1,8 @@
 //! Hostile input: every kind of file that is read from outside, damaged in thousands of ways. No panic, and no more
 //! memory than a stated multiple of the input.
 //!
-//! `cargo test --release --test hostile` replays what the fuzzer in `fuzz/` found interesting
-//! (`tests/hostile/found/NAME/`) and tries each kind for a second more with random damage;
+//! `cargo test --release --test hostile` replays what the fuzzer in `fuzz/` found interesting (`tests/hostile/found/NAME/`) and
+//! what once broke a promise (`broken/NAME/`), and tries each kind for a second more with random damage;
 //! `TINDERBOX_TEST_FUZZ_SECONDS=300` for five minutes.
 
 mod memory;
@@ -53,9 +53,10 @@ fn try_target(name: &str) {
     for seed in &target.seeds {
         (target.try_it)(seed);
     }
-    let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile/found").join(name);
+    let [found, broken] = ["found", "broken"]
+        .map(|kind| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile").join(kind).join(name));
     let mut replayed = 0;
-    for entry in fs::read_dir(&found).into_iter().flatten().map(Result::unwrap) {
+    for entry in [&found, &broken].into_iter().flat_map(fs::read_dir).flatten().map(Result::unwrap) {
         (target.try_it)(&fs::read(entry.path()).unwrap());
         replayed += 1;
     }
@@ -67,8 +68,8 @@ fn try_target(name: &str) {
         let seed = &target.seeds[random.next_u32() as usize % target.seeds.len()];
         let bytes = damaged(seed, &mut random);
         if std::panic::catch_unwind(AssertUnwindSafe(|| (target.try_it)(&bytes))).is_err() {
-            let path = found.join(format!("{:016x}", random.next_u64()));
-            fs::create_dir_all(&found).unwrap();
+            let path = broken.join(format!("{:016x}", random.next_u64()));
+            fs::create_dir_all(&broken).unwrap();
             fs::write(&path, &bytes).unwrap();
             panic!("kept as {}", path.display());
         }
