@@ -87,6 +87,12 @@ impl fmt::Display for DeviceInfo {
 }
 
 impl DeviceInfo {
+    /// This device and those beside it, each by itself.
+    pub fn each(&self) -> Vec<Self> {
+        let alone = Self { others: Vec::new(), ..self.clone() };
+        std::iter::once(alone).chain(self.others.clone()).collect()
+    }
+
     /// Checks that the device computes in this precision.
     ///
     /// # Errors
@@ -252,24 +258,30 @@ pub fn choose(candidates: &[Candidate], request: &Request) -> Result<usize> {
 /// The positions in `candidates` of several devices; `all` is every GPU in hardware.
 ///
 /// # Errors
-/// Device: one matches nothing, or one that is named already; there is no GPU.
+/// Device: one matches nothing; there is no GPU. Usage: one is named twice, or has no name.
 #[cfg(not(target_family = "wasm"))]
 pub fn choose_all(candidates: &[Candidate], names: &[&str]) -> Result<Vec<usize>> {
-    if names == ["all"] {
-        let first = choose(candidates, &Request::Gpu)?;
-        // One card may be there under several APIs.
-        let fits =
-            |info: &DeviceInfo| info.kind.is_gpu() && info.unusable.is_none() && info.api == candidates[first].info.api;
-        return Ok((0..candidates.len()).filter(|&i| fits(&candidates[i].info)).collect());
-    }
     let mut chosen = Vec::new();
     for name in names {
-        let index = choose(candidates, &Request::from(*name))?;
-        // Two replicas on the CPU are of no use, but of no harm either, and show how the shares work.
-        if chosen.contains(&index) && candidates[index].info.kind != AdapterKind::Cpu {
-            return Err(Error::new(ErrorKind::Device, format!("{} is named twice", candidates[index].info)));
+        if name.is_empty() {
+            return Err(Error::usage("--device has a comma with no device beside it"));
         }
-        chosen.push(index);
+        let meant = match *name {
+            "all" => {
+                let api = &candidates[choose(candidates, &Request::Gpu)?].info.api;
+                // One card may be there under several APIs.
+                let fits = |info: &DeviceInfo| info.kind.is_gpu() && info.unusable.is_none() && info.api == *api;
+                (0..candidates.len()).filter(|&i| fits(&candidates[i].info)).collect()
+            }
+            name => vec![choose(candidates, &Request::from(name))?],
+        };
+        for index in meant {
+            // Two replicas on the CPU do no harm, and show how the shares work.
+            if chosen.contains(&index) && candidates[index].info.kind != AdapterKind::Cpu {
+                return Err(Error::usage(format!("{} is named twice", candidates[index].info)));
+            }
+            chosen.push(index);
+        }
     }
     Ok(chosen)
 }
@@ -480,6 +492,25 @@ mod tests {
         assert!(pick(&list, "vulkan").unwrap_err().to_string().contains("several"));
         assert!(pick(&list, "9").is_err());
         assert!(pick(&list, "radeon").is_err());
+    }
+
+    #[test]
+    fn several_are_chosen_once_each() {
+        let list = [
+            candidate("RTX", AdapterKind::Discrete, "Vulkan"),
+            candidate("UHD", AdapterKind::Integrated, "Vulkan"),
+            candidate("RTX", AdapterKind::Discrete, "Dx12"),
+            candidate("llvmpipe", AdapterKind::Software, "Vulkan"),
+            candidate("CPU", AdapterKind::Cpu, "flex"),
+        ];
+        assert_eq!(choose_all(&list, &["all"]).unwrap(), [0, 1]);
+        assert_eq!(choose_all(&list, &["all", "cpu", "llvm"]).unwrap(), [0, 1, 4, 3]);
+        assert_eq!(choose_all(&list, &["cpu", "cpu"]).unwrap(), [4, 4]);
+        for (names, words) in [(["1", "uhd"], "named twice"), (["cpu", ""], "comma"), (["all", "rtx"], "named twice")] {
+            let error = choose_all(&list, &names).unwrap_err();
+            assert!(error.exit_code() == 2 && error.to_string().contains(words), "{error}");
+        }
+        assert!(choose_all(&list[3..], &["all"]).unwrap_err().to_string().contains("no GPU"));
     }
 
     #[test]

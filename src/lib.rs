@@ -11,10 +11,10 @@
 //!
 //! let data = dataset::load(&"mnist-sample".parse()?, None)?.dataset;
 //! let recipe = Recipe { epochs: 2, batch_size: 100, ..Recipe::preset("linear_v1-bn-ce")? };
-//! let device = burn::tensor::Device::flex();
-//! let start = train::start(&recipe, &data, &device);
+//! let devices = [burn::tensor::Device::flex()];
+//! let start = train::start(&recipe, &data, &devices[0]);
 //! let (stop, mut observers) = (AtomicUsize::new(0), train::Observers::default());
-//! let run = train::train(&recipe, &data, &[device], start, &stop, &mut observers);
+//! let run = train::train(&recipe, &data, &devices, start, &stop, &mut observers);
 //! let trained = pollster::block_on(run)?;
 //! assert!(trained.progress.history[1].test_accuracy > 85.0);
 //! # Ok::<(), tinderbox::error::Error>(())

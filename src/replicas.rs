@@ -11,6 +11,7 @@ use std::any::Any;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor};
@@ -33,8 +34,10 @@ pub struct Replicas {
 }
 
 struct Worker {
-    work: Sender<Work>,
+    /// None once the run has ended.
+    work: Option<Sender<Work>>,
     shares: Receiver<Result<Tensor<1>>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// A replica's part of a step.
@@ -75,8 +78,8 @@ impl Replicas {
                     }
                 }
             });
-            thread.map_err(|e| Error::new(ErrorKind::Device, format!("no thread for a replica: {e}")))?;
-            Ok(Worker { work, shares })
+            let thread = thread.map_err(|e| Error::new(ErrorKind::Device, format!("no thread for a replica: {e}")))?;
+            Ok(Worker { work: Some(work), shares, thread: Some(thread) })
         };
         let workers = devices.iter().enumerate().map(start).collect::<Result<_>>()?;
         Ok(Self { workers, working: 0 })
@@ -104,7 +107,10 @@ impl Replicas {
         for (i, (worker, range)) in self.workers.iter().zip(shares).enumerate() {
             let seed = seed.wrapping_add((i as u64 + 1) << 32); // drops other values than the main device
             let work = Work { weights: weights.clone(), epoch, seed, range: range.clone(), batch };
-            worker.work.send(work).map_err(|_| gone(i + 1))?;
+            let sent = worker.work.as_ref().is_some_and(|to| to.send(work).is_ok());
+            if !sent {
+                return Err(gone(i + 1));
+            }
         }
         Ok(())
     }
@@ -117,6 +123,16 @@ impl Replicas {
     pub fn finish(&mut self) -> Result<Vec<Tensor<1>>> {
         let working = self.workers.iter().take(std::mem::take(&mut self.working)).enumerate();
         working.map(|(i, worker)| worker.shares.recv().unwrap_or_else(|_| Err(gone(i + 1)))).collect()
+    }
+}
+
+/// The threads end with the run, before what they compute with is taken down.
+impl Drop for Replicas {
+    fn drop(&mut self) {
+        self.workers.iter_mut().for_each(|worker| worker.work = None);
+        for thread in self.workers.iter_mut().filter_map(|worker| worker.thread.take()) {
+            let _ = thread.join(); // its panics were caught
+        }
     }
 }
 

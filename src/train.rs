@@ -277,7 +277,7 @@ pub async fn train_at(
             let others = match begun.and_then(|()| replicas.finish()) {
                 Ok(others) => others,
                 Err(lost) => {
-                    // The state is whole as it was before this step, on the device that is left.
+                    // Weights and optimizer are as they were before this step; only running statistics have seen it.
                     catch_up(&mut unread, epoch * ranges.len(), recipe, &mut state, observers).await?;
                     state.progress.seconds = before + started.elapsed().as_secs_f64();
                     observers.tell(&Event::Interrupted { state: &state })?;

@@ -6,13 +6,14 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use burn::remote::{IrohHost, IrohRelays, RemoteHost};
+use burn::remote::{IrohHost, RemoteHost};
 use burn::server::{AuthorizationRequest, BURN_REMOTE_ALPN, PeerAuthorizer, RemoteServer, TokenAuthorizer};
-use burn::tensor::Device;
-use iroh::endpoint::{QuicTransportConfig, presets};
+use burn::tensor::{DType, Device};
+use iroh::endpoint::{PortmapperConfig, QuicTransportConfig, presets};
 use iroh::protocol::Router;
 use iroh::{Endpoint, EndpointId, RelayMode, SecretKey};
 use sha2::{Digest, Sha256};
@@ -23,6 +24,8 @@ use crate::fetch::hex;
 
 /// Of a worker, unless told otherwise.
 const DEFAULT_PORT: u16 = 7370;
+/// What the name of a worker's key ends in.
+const KEY: &str = "key";
 /// Names the file of the ticket, in place of the one in the user's configuration folder.
 const TICKET_VARIABLE: &str = "TINDERBOX_TICKET";
 
@@ -33,13 +36,19 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Where this machine keeps it.
+    /// Where this machine keeps the ticket of its own worker.
     ///
     /// # Errors
     /// Usage: there is no home folder, and no variable that names a file.
     pub fn path() -> Result<PathBuf> {
-        if let Some(path) = std::env::var_os(TICKET_VARIABLE) {
-            return Ok(path.into());
+        if let Some(path) = std::env::var_os(TICKET_VARIABLE).map(PathBuf::from) {
+            if path.extension().is_some_and(|ending| ending == KEY) {
+                return Err(Error::usage(format!(
+                    "{TICKET_VARIABLE}={}: a ticket does not end in .key",
+                    path.display()
+                )));
+            }
+            return Ok(path);
         }
         let config = if cfg!(windows) {
             std::env::var_os("APPDATA").map(PathBuf::from)
@@ -53,6 +62,13 @@ impl Ticket {
             .ok_or_else(|| Error::usage(format!("there is no home folder: name a file with {TICKET_VARIABLE}")))
     }
 
+    /// The ticket of the worker on `host`: `HOST.ticket` beside this machine's own, else the same file.
+    fn path_of(host: &str) -> Result<PathBuf> {
+        let own = Self::path()?;
+        let named = own.with_file_name(format!("{host}.ticket"));
+        Ok(if std::env::var_os(TICKET_VARIABLE).is_none() && named.is_file() { named } else { own })
+    }
+
     /// Of the worker with this key.
     fn new(key: &SecretKey) -> Self {
         let token = Sha256::digest([b"tinderbox worker token", &key.to_bytes()[..]].concat());
@@ -61,7 +77,7 @@ impl Ticket {
 
     fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).map_err(|e| {
-            let how = format!("`tinderbox worker` writes it; copy it here, or name it with {TICKET_VARIABLE}");
+            let how = "`tinderbox worker` writes worker.ticket; copy it here as HOST.ticket";
             Error::new(ErrorKind::MissingData, format!("there is no ticket {}: {e}. {how}", path.display()))
         })?;
         let mut lines = text.lines();
@@ -71,6 +87,31 @@ impl Ticket {
         let worker = worker.parse().map_err(|e| Error::invalid(path, format!("is no ticket: {e}")))?;
         Ok(Self { worker, token: token.into() })
     }
+
+    /// Puts it where this machine's clients look for it, unless another worker's is there.
+    fn write(&self, path: &Path) -> Result<()> {
+        if Self::read(path).is_ok_and(|there| there.worker != self.worker) {
+            let message =
+                "is the ticket of another worker: rename it to HOST.ticket, after that worker's host, or remove it";
+            return Err(Error::invalid(path, message));
+        }
+        write_private(path, format!("{}\n{}\n", self.worker, self.token).as_bytes())
+    }
+}
+
+/// An endpoint on one address, with this key: no relays, and no request to a router to open the port.
+async fn bind(address: SocketAddr, key: SecretKey) -> std::result::Result<Endpoint, String> {
+    // burn's own endpoints send no segmented batches either (iroh#4555).
+    let transport = QuicTransportConfig::builder().enable_segmentation_offload(false).build();
+    let builder = Endpoint::builder(presets::Minimal)
+        .relay_mode(RelayMode::Disabled)
+        .portmapper_config(PortmapperConfig::Disabled)
+        .transport_config(transport)
+        .secret_key(key)
+        .clear_ip_transports()
+        .bind_addr(address)
+        .map_err(|e| e.to_string())?;
+    builder.bind().await.map_err(|e| e.to_string())
 }
 
 /// Offers `devices`, all of one backend, until a signal comes; calls `ready` with the address once it listens.
@@ -81,21 +122,12 @@ pub fn serve(listen: SocketAddr, devices: Vec<Device>, ready: impl FnOnce(Socket
     let path = Ticket::path()?;
     let key = key_beside(&path)?;
     let ticket = Ticket::new(&key);
-    write_private(&path, format!("{}\n{}\n", ticket.worker, ticket.token).as_bytes())?;
+    ticket.write(&path)?;
     let refused = |e: &dyn std::fmt::Display| Error::new(ErrorKind::Device, format!("cannot offer on {listen}: {e}"));
     let authorizer = Announced(TokenAuthorizer::new(ticket.token).map_err(|e| refused(&e))?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| refused(&e))?;
     runtime.block_on(async {
-        // As burn's own endpoints, but on the one address that was asked for.
-        let transport = QuicTransportConfig::builder().enable_segmentation_offload(false).build();
-        let endpoint = Endpoint::builder(presets::Minimal)
-            .relay_mode(RelayMode::Disabled)
-            .transport_config(transport)
-            .secret_key(key)
-            .clear_ip_transports()
-            .bind_addr(listen)
-            .map_err(|e| refused(&e))?;
-        let endpoint = endpoint.bind().await.map_err(|e| {
+        let endpoint = bind(listen, key).await.map_err(|e| {
             let message =
                 format!("cannot listen on {listen}: {e}. Is there another worker? --listen names another port");
             Error::new(ErrorKind::Device, message)
@@ -142,7 +174,7 @@ impl PeerAuthorizer for Announced {
 
 /// The worker's key, made at its first start.
 fn key_beside(ticket: &Path) -> Result<SecretKey> {
-    let path = ticket.with_extension("key");
+    let path = ticket.with_extension(KEY);
     match fs::read(&path) {
         Ok(bytes) => {
             let bytes: [u8; 32] = bytes
@@ -159,14 +191,18 @@ fn key_beside(ticket: &Path) -> Result<SecretKey> {
     }
 }
 
-/// A file that only its owner reads.
+/// A file that only its owner reads, written aside and moved into place.
 fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let aside = path.with_extension("new");
     let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
-    let written = folder.and_then(|()| options.open(path)).and_then(|mut file| file.write_all(bytes));
+    let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
+        let _ = fs::remove_file(&aside); // of a start that was cut off
+        options.open(&aside)?.write_all(bytes)?;
+        fs::rename(&aside, path)
+    });
     written.map_err(|e| Error::io("write", path, &e))
 }
 
@@ -181,23 +217,42 @@ pub fn connect(address: &str) -> Result<(Device, DeviceInfo)> {
         }
         None => (address, 0usize),
     };
-    let ticket = Ticket::read(&Ticket::path()?)?;
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let ticket = Ticket::read(&Ticket::path_of(name)?)?;
     let addresses = host.to_socket_addrs().or_else(|_| (host, DEFAULT_PORT).to_socket_addrs());
-    let addresses = addresses.map_err(|e| Error::usage(format!("'{host}' is no HOST or HOST:PORT: {e}")))?;
-    let iroh = addresses.fold(IrohHost::new(ticket.worker), IrohHost::with_address).with_relays(IrohRelays::Disabled);
-    let host_spec = RemoteHost::iroh(iroh).with_credential(ticket.token);
-    let device = Device::remote_options(&host_spec).device_index(index).init();
-    let device = device.map_err(|e| Error::new(ErrorKind::Device, format!("the worker at {host}: {e}")))?;
+    let addresses: Vec<SocketAddr> =
+        addresses.map_err(|e| Error::usage(format!("'{host}' is no HOST or HOST:PORT: {e}")))?.collect();
+    let failed = |e: String| Error::new(ErrorKind::Device, format!("the worker at {host}: {e}"));
+    let endpoint = client(&addresses).map_err(failed)?;
+    let iroh = addresses.into_iter().fold(IrohHost::new(ticket.worker), IrohHost::with_address).with_endpoint(endpoint);
+    let worker = RemoteHost::iroh(iroh).with_credential(ticket.token);
+    let device = Device::remote_options(&worker).device_index(index).init().map_err(|e| failed(e.to_string()))?;
     let info = DeviceInfo {
         name: format!("device {index} of the worker at {host}"),
         kind: AdapterKind::Remote,
         api: "iroh".into(),
         driver: "burn-remote".into(),
-        f16: false,
+        f16: device.supports_dtype(DType::F16),
         subgroup_sizes: None,
         max_buffer_bytes: None,
         unusable: None,
         others: Vec::new(),
     };
     Ok((device, info))
+}
+
+/// The endpoint from which this program reaches its workers, and the threads that serve it, which burn waits for.
+fn client(workers: &[SocketAddr]) -> std::result::Result<Endpoint, String> {
+    static CLIENT: OnceLock<(tokio::runtime::Runtime, Endpoint)> = OnceLock::new();
+    if let Some((_, endpoint)) = CLIENT.get() {
+        return Ok(endpoint.clone());
+    }
+    let any: SocketAddr = if workers.iter().all(SocketAddr::is_ipv6) {
+        (Ipv6Addr::UNSPECIFIED, 0).into()
+    } else {
+        (Ipv4Addr::UNSPECIFIED, 0).into()
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| e.to_string())?;
+    let endpoint = runtime.block_on(bind(any, SecretKey::generate()))?;
+    Ok(CLIENT.get_or_init(|| (runtime, endpoint)).1.clone())
 }

@@ -60,9 +60,11 @@ fn two_gpus_learn_as_one() {
 #[test]
 fn lists_that_make_no_sense_are_refused() {
     let dir = tempdir().unwrap();
-    for (device, code, words) in
-        [("cpu,nothing", 1, "no device matches 'nothing'"), ("cpu,", 1, "''"), ("cpu,99", 1, "no device has index 99")]
-    {
+    for (device, code, words) in [
+        ("cpu,nothing", 1, "no device matches 'nothing'"),
+        ("cpu,", 2, "comma"),
+        ("cpu,99", 1, "no device has index 99"),
+    ] {
         let (found, _, stderr) = run(dir.path(), &["train", "--dataset", "mnist-sample", "--device", device]);
         assert!(found == code && stderr.contains(words), "{device}: {found} {stderr}");
     }
@@ -158,6 +160,12 @@ mod workers {
         let (code, _, stderr) = train_over(other.path(), &worker.address, "x");
         assert!(code == 1 && stderr.contains("is no ticket"), "{stderr}");
         assert!(!other.path().join("runs").exists());
+        // A worker does not write over the ticket of another.
+        let third = tempdir().unwrap();
+        std::fs::write(third.path().join("worker.ticket"), &ticket).unwrap();
+        let (code, _, stderr) = text(with_ticket(third.path(), &["worker", "--device", "cpu"]).output().unwrap());
+        assert!(code == 1 && stderr.contains("of another worker"), "{stderr}");
+        assert_eq!(std::fs::read_to_string(third.path().join("worker.ticket")).unwrap(), ticket);
     }
 
     /// Kills the worker of a run on `devices` (WORKER stands for its address) after the first epoch, and goes on.
@@ -182,6 +190,7 @@ mod workers {
         assert!(stderr.contains("no longer answers"), "{stderr}");
         assert!(!stdout.contains("epoch 400/400") && !stderr.contains("panicked"), "{stdout}{stderr}");
         assert!(stderr.contains("tinderbox train --resume runs/mnist-sample/linear_v1-bn-ce"), "{stderr}");
+        assert_eq!(stderr.contains(&format!("--device {devices}")), !devices.contains(','), "{stderr}");
         let done = RunDir::open(dir.path().join("runs/mnist-sample/linear_v1-bn-ce")).unwrap().metrics().unwrap().len();
         let epochs = (done + 2).to_string();
         let resume = ["train", "--resume", "runs/mnist-sample/linear_v1-bn-ce", "--epochs", &epochs, "--device", "cpu"];

@@ -17,7 +17,7 @@ mod sweep;
 mod train;
 mod worker;
 
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -64,7 +64,8 @@ enum Command {
 /// Where to compute; shared by all commands that do.
 #[derive(Args, Clone)]
 struct DeviceArgs {
-    /// cpu, gpu, an index of `tinderbox devices`, or part of a name [default: the best hardware GPU, else the CPU]
+    /// cpu, gpu, an index of `tinderbox devices`, part of a name, or remote:HOST[:PORT][/INDEX] for a worker's; to train,
+    /// also several with commas between, or all [default: the best hardware GPU, else the CPU]
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
 }
@@ -82,6 +83,9 @@ impl DeviceArgs {
             let (device, info) = connect(address)?;
             return Ok((device, info, None));
         }
+        if let Some(list) = self.device.as_deref().filter(|name| name.contains(',') || *name == "all") {
+            return Err(Error::usage(format!("--device {list} names several devices: this takes one")));
+        }
         let request = self.device.as_deref().map(Request::from).unwrap_or_default();
         let mut candidates = device::list(&request);
         let chosen = candidates.swap_remove(device::choose(&candidates, &request)?);
@@ -97,11 +101,19 @@ impl DeviceArgs {
             return Ok((vec![device], info, gpu));
         };
         let (remote, local): (Vec<_>, Vec<_>) = list.split(',').map(str::trim).partition(|n| n.starts_with(REMOTE));
+        if let Some(twice) = (1..remote.len()).find(|&i| remote[..i].contains(&remote[i])) {
+            return Err(Error::usage(format!("{} is named twice", remote[twice])));
+        }
         let only_cpu = local.iter().all(|name| Request::from(*name) == Request::Cpu);
         let candidates = device::list(if only_cpu { &Request::Cpu } else { &Request::Index(0) });
         // A worker's device is never the main one where there is another: what it computes is lost with it.
         let mut opened = Vec::new();
-        for index in device::choose_all(&candidates, &local)? {
+        let chosen = device::choose_all(&candidates, &local)?;
+        // One setting for all of them: what a GPU in hardware needs does no harm elsewhere.
+        if let Some(best) = chosen.iter().map(|&index| candidates[index].info.kind).min() {
+            tuning::configure(best);
+        }
+        for index in chosen {
             let info = candidates[index].info.clone();
             let (device, gpu) = candidates[index].clone().open_shared()?;
             opened.push((device, info, gpu));
@@ -157,7 +169,7 @@ pub fn main() -> ExitCode {
         eprintln!("notice: kernels are compiled and tuned for this adapter; the next start will know the best of them");
     });
     let command = cli.command.unwrap_or_else(|| Command::Train(Box::default()));
-    let result = match command {
+    let run = || match command {
         Command::Train(args) => train::run(*args),
         Command::Reproduce(args) => reproduce::run(args),
         Command::Compare(args) => compare::run(args),
@@ -175,7 +187,8 @@ pub fn main() -> ExitCode {
         Command::Man(args) => shell::man(args),
         Command::Worker(args) => worker::run(args),
     };
-    match result {
+    let result = catch_unwind(AssertUnwindSafe(run)); // a device that is gone is a panic in some of burn's operations
+    match result.unwrap_or_else(|panic| Err(Error::of_panic(panic.as_ref()))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("error: {e}");

@@ -62,11 +62,6 @@ impl Session {
     /// Trains, from a checkpoint if there is one, and leaves everything in `dir`.
     pub fn train(&self, dir: &RunDir, saved: Option<Saved>, stop: &Stop, window: Option<Feed>) -> Result<TrainState> {
         let (recipe, data) = (&self.recipe, &self.loaded.dataset);
-        let mut state = train::start(recipe, data, &self.devices[0]);
-        if let Some(saved) = saved {
-            state = saved.restore(state)?;
-            crate::say!("resuming after epoch {}, step {}", state.progress.history.len(), state.progress.losses.len());
-        }
         let info = data.info(&self.loaded.origin);
         let weights = FinalWeights::new(dir, recipe, &info);
         let mut observers = Observers(vec![
@@ -80,7 +75,15 @@ impl Session {
         if let Some(feed) = window {
             observers.0.push(Box::new(feed));
         }
-        let run = || pollster::block_on(train::train(recipe, data, &self.devices, state, &stop.signal, &mut observers));
+        let run = || {
+            let mut state = train::start(recipe, data, &self.devices[0]);
+            if let Some(saved) = saved {
+                state = saved.restore(state)?;
+                let progress = &state.progress;
+                crate::say!("resuming after epoch {}, step {}", progress.history.len(), progress.losses.len());
+            }
+            pollster::block_on(train::train(recipe, data, &self.devices, state, &stop.signal, &mut observers))
+        };
         let trained = if self.devices.iter().all(is_cpu) {
             run()
         } else {
@@ -93,10 +96,15 @@ impl Session {
             ErrorKind::Interrupted(_) => {
                 Error::new(e.kind(), format!("{e}; continue with: tinderbox train --resume {run}{device}"))
             }
-            ErrorKind::Device if dir.checkpoints().join("last").exists() => Error::new(
-                e.kind(),
-                format!("{e}. What was saved goes on with: tinderbox train --resume {run}{device}"),
-            ),
+            ErrorKind::Device if dir.checkpoints().join("last").exists() => {
+                // Of several, one is gone; of one, it may come back.
+                let several = self.devices.len() > 1;
+                let device = if several { " --device DEVICE, one that is left".into() } else { device };
+                Error::new(
+                    e.kind(),
+                    format!("{e}. What was saved goes on with: tinderbox train --resume {run}{device}"),
+                )
+            }
             ErrorKind::Training if dir.checkpoints().join("last").exists() => {
                 Error::new(e.kind(), format!("{e}. The last good checkpoint is in {}", dir.checkpoints().display()))
             }

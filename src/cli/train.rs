@@ -294,9 +294,9 @@ pub fn run(args: TrainArgs) -> Result<()> {
         dir.check_same_data(&loaded.dataset.info(&loaded.origin))?;
     }
     let (devices, info, gpu) = args.device.clone().unwrap_or(DeviceArgs { device: None }).open_all()?;
-    for info in std::iter::once(&info).chain(&info.others) {
+    for info in info.each() {
         info.check_precision(recipe.precision)?;
-        batches::check_fit(&loaded.dataset, info)?;
+        batches::check_fit(&loaded.dataset, &info)?;
     }
     let device_arg = args.device.as_ref().and_then(|args| args.device.clone());
     // A run that goes on keeps as many as it has.
