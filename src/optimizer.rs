@@ -52,17 +52,16 @@ impl Optimizer {
 
     /// One step at `learning_rate`. Parameters without a gradient stay as they are.
     pub fn step(&mut self, learning_rate: f64, model: Model, gradients: Gradients) -> Model {
-        self.step_of_all(learning_rate, model, gradients, &[])
+        self.step_of_all(learning_rate, model, gradients, None)
     }
 
-    /// The same with the gradients that others computed added, each a vector of those of all parameters in the model's
-    /// order.
+    /// The same with the gradients that others computed added: a vector of those of all parameters in the model's order.
     pub fn step_of_all(
         &mut self,
         learning_rate: f64,
         model: Model,
         gradients: Gradients,
-        others: &[Tensor<1>],
+        others: Option<&Tensor<1>>,
     ) -> Model {
         model.map(&mut Step { optimizer: self, learning_rate, gradients, others, next: 0, path: Vec::new() })
     }
@@ -119,9 +118,11 @@ fn parameter_of(name: &str) -> &str {
     name.rsplitn(3, '.').last().unwrap_or(name)
 }
 
-/// The tensor of these dimensions that begins at `start` of a flat vector.
-pub fn part<const D: usize>(flat: &Tensor<1>, start: usize, dims: [usize; D]) -> Tensor<D> {
-    flat.clone().narrow(0, start, dims.iter().product()).reshape(dims)
+/// The tensor of these dimensions that begins at `next` of a flat vector; `next` moves behind it.
+pub fn part<const D: usize>(flat: &Tensor<1>, next: &mut usize, dims: [usize; D]) -> Tensor<D> {
+    let (start, n) = (*next, dims.iter().product());
+    *next += n;
+    flat.clone().narrow(0, start, n).reshape(dims)
 }
 
 /// Walks the model, and steps every parameter that has a gradient.
@@ -129,7 +130,7 @@ struct Step<'a> {
     optimizer: &'a mut Optimizer,
     learning_rate: f64,
     gradients: Gradients,
-    others: &'a [Tensor<1>],
+    others: Option<&'a Tensor<1>>,
     /// Where the next parameter's gradient begins in them.
     next: usize,
     path: Vec<String>,
@@ -149,12 +150,11 @@ impl ModuleMapper for Step<'_> {
         if !tensor.is_require_grad() {
             return Param::from_mapped_value(id, tensor, mapper);
         }
-        let (start, dims) = (self.next, tensor.dims());
-        self.next += dims.iter().product::<usize>();
+        let of_others = self.others.map(|flat| part(flat, &mut self.next, tensor.dims()));
         let Some(gradient) = tensor.grad_remove(&mut self.gradients) else {
             return Param::from_mapped_value(id, tensor, mapper);
         };
-        let gradient = self.others.iter().fold(gradient, |sum, flat| sum + part(flat, start, dims));
+        let gradient = of_others.into_iter().fold(gradient, |sum, other| sum + other);
         let scale = self.optimizer.gradient_scale;
         let gradient = if scale == 1.0 { gradient } else { gradient / scale };
         let path = self.path.join(".");

@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor};
 
-use crate::batches::{DeviceSplit, Order};
+use crate::batches::{Batch, DeviceSplit, Order};
 use crate::dataset::Dataset;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
@@ -56,6 +56,18 @@ pub fn shares(range: &Range<usize>, devices: usize, least: usize) -> Vec<Range<u
     let n = range.len();
     let parts = devices.min(n / least).max(1);
     (0..parts).map(|i| range.start + i * n / parts..range.start + (i + 1) * n / parts).collect()
+}
+
+/// The loss `[1]` of a share of a batch and its gradients, both weighted by how much of the batch the share is; the
+/// gradients are scaled up as the precision wants it.
+pub fn gradients(recipe: &Recipe, model: &Model, batch: Batch, share: f64) -> (Tensor<1>, Gradients) {
+    let loss = recipe.loss.compute(model.forward(batch.images), batch.labels, recipe.label_smoothing);
+    let loss = scaled(loss, share);
+    (loss.clone().inner(), scaled(loss, recipe.precision.loss_scale()).backward())
+}
+
+fn scaled(loss: Tensor<1>, scale: f64) -> Tensor<1> {
+    if scale == 1.0 { loss } else { loss * scale }
 }
 
 impl Replicas {
@@ -115,14 +127,15 @@ impl Replicas {
         Ok(())
     }
 
-    /// What the replicas computed of the step that began: each a vector of all gradients in the model's order and the
-    /// loss, weighted by its share of the batch, on the main device.
+    /// What the replicas computed of the step that began, if any did: the sum of their vectors on the main device, each of all
+    /// gradients in the model's order and the loss, weighted by its share of the batch.
     ///
     /// # Errors
     /// Device: one of the devices failed.
-    pub fn finish(&mut self) -> Result<Vec<Tensor<1>>> {
+    pub fn finish(&mut self) -> Result<Option<Tensor<1>>> {
         let working = self.workers.iter().take(std::mem::take(&mut self.working)).enumerate();
-        working.map(|(i, worker)| worker.shares.recv().unwrap_or_else(|_| Err(gone(i + 1)))).collect()
+        let answers = working.map(|(i, worker)| worker.shares.recv().unwrap_or_else(|_| Err(gone(i + 1))));
+        Ok(answers.collect::<Result<Vec<_>>>()?.into_iter().reduce(|sum, share| sum + share))
     }
 }
 
@@ -179,11 +192,10 @@ impl Replica {
         let weights = work.weights.to_device(&device);
         self.model = self.model.clone().map(&mut Replace { weights, next: 0 });
         let batch = self.train_set.batch(order, work.range);
-        let loss = recipe.loss.compute(self.model.forward(batch.images), batch.labels, recipe.label_smoothing) * share;
-        let gradients = (loss.clone() * recipe.precision.loss_scale()).backward();
+        let (loss, gradients) = gradients(recipe, &self.model, batch, share);
         let mut flat = Flat { gradients, parts: Vec::new() };
         self.model.visit(&mut flat);
-        flat.parts.push(loss.inner());
+        flat.parts.push(loss);
         Tensor::cat(flat.parts, 0).to_device(&self.main)
     }
 }
@@ -212,9 +224,7 @@ impl ModuleMapper for Replace {
         if !tensor.is_require_grad() {
             return Param::from_mapped_value(id, tensor, mapper);
         }
-        let (start, dims) = (self.next, tensor.dims());
-        self.next += dims.iter().product::<usize>();
-        let weights = part(&self.weights, start, dims);
+        let weights = part(&self.weights, &mut self.next, tensor.dims());
         Param::from_mapped_value(id, Tensor::from_inner(weights).require_grad(), mapper)
     }
 }

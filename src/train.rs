@@ -15,7 +15,7 @@ use crate::metrics::{self, EpochMetrics, Evaluation};
 use crate::model::Model;
 use crate::optimizer::Optimizer;
 use crate::recipe::Recipe;
-use crate::replicas::{Replicas, shares};
+use crate::replicas::{Replicas, gradients, shares};
 
 /// Losses are read back at the end of an epoch, and in a long one at most this often in between.
 const READS_PER_EPOCH: usize = 8;
@@ -269,11 +269,8 @@ pub async fn train_at(
             let shares = shares(range, devices.len(), least_share(recipe));
             let begun = replicas.begin(&state.model, epoch, seed, &shares[1..], range.len());
             let batch = train_set.batch(&order, shares[0].clone());
-            let logits = state.model.forward(batch.images);
-            let loss = recipe.loss.compute(logits, batch.labels, recipe.label_smoothing);
-            let loss = scaled(loss, shares[0].len() as f64 / range.len() as f64);
-            let own_loss = loss.clone().inner();
-            let gradients = scaled(loss, recipe.precision.loss_scale()).backward();
+            let share = shares[0].len() as f64 / range.len() as f64;
+            let (own_loss, gradients) = gradients(recipe, &state.model, batch, share);
             let others = match begun.and_then(|()| replicas.finish()) {
                 Ok(others) => others,
                 Err(lost) => {
@@ -284,9 +281,9 @@ pub async fn train_at(
                     return Err(lost);
                 }
             };
-            unread.push(others.iter().fold(own_loss, |sum, other| sum + last(other)));
+            unread.push(others.iter().fold(own_loss, |sum, others| sum + last(others)));
             let rate = pace.learning_rate(rate(global_step));
-            state.model = state.optimizer.step_of_all(rate, state.model, gradients, &others);
+            state.model = state.optimizer.step_of_all(rate, state.model, gradients, others.as_ref());
             observers.tell(&Event::Step { epoch: epoch + 1, step: step + 1, batch: order.indices(range.clone()) })?;
 
             let done = step + 1 == ranges.len();
@@ -379,10 +376,6 @@ fn least_share(recipe: &Recipe) -> usize {
 fn last(vector: &Tensor<1>) -> Tensor<1> {
     let n = vector.dims()[0];
     vector.clone().narrow(0, n - 1, 1)
-}
-
-fn scaled(loss: Tensor<1>, scale: f64) -> Tensor<1> {
-    if scale == 1.0 { loss } else { loss * scale }
 }
 
 fn out_of_patience(recipe: &Recipe, progress: &Progress) -> bool {

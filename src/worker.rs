@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use burn::remote::{IrohHost, RemoteHost};
-use burn::server::{AuthorizationRequest, BURN_REMOTE_ALPN, PeerAuthorizer, RemoteServer, TokenAuthorizer};
+use burn::server::{
+    AuthorizationRequest, BURN_REMOTE_ALPN, IrohIdentity, PeerAuthorizer, RemoteServer, TokenAuthorizer,
+};
 use burn::tensor::{DType, Device};
 use iroh::endpoint::{PortmapperConfig, QuicTransportConfig, presets};
 use iroh::protocol::Router;
@@ -175,20 +177,14 @@ impl PeerAuthorizer for Announced {
 /// The worker's key, made at its first start.
 fn key_beside(ticket: &Path) -> Result<SecretKey> {
     let path = ticket.with_extension(KEY);
-    match fs::read(&path) {
-        Ok(bytes) => {
-            let bytes: [u8; 32] = bytes
-                .try_into()
-                .map_err(|_| Error::invalid(&path, "is no key of 32 bytes: remove it to make another"))?;
-            Ok(SecretKey::from_bytes(&bytes))
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let key = SecretKey::generate();
-            write_private(&path, &key.to_bytes())?;
-            Ok(key)
-        }
-        Err(e) => Err(Error::io("read", &path, &e)),
-    }
+    let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+    let identity = folder.and_then(|()| IrohIdentity::load_or_create(&path)).map_err(|e| {
+        Error::new(
+            ErrorKind::Io,
+            format!("no key in {}: {e}. Where it is damaged, remove it to make another", path.display()),
+        )
+    })?;
+    Ok(SecretKey::from_bytes(&identity.to_bytes()))
 }
 
 /// A file that only its owner reads, written aside and moved into place.
