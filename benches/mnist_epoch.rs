@@ -8,6 +8,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
@@ -17,11 +18,12 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use tinderbox::dataset::{self, DataSource, Dataset, Split};
-use tinderbox::device::{self, Request};
+use tinderbox::compute::{Devices, Request, choose, list};
+use tinderbox::data::{Dataset, Identity, Split, load};
 use tinderbox::error::Result;
+use tinderbox::notice::silent;
 use tinderbox::recipe::Recipe;
-use tinderbox::train::{self, Event, Observer, Observers};
+use tinderbox::training::{Event, Observer, Observers, Plan, train};
 
 const BATCH: usize = 500;
 
@@ -29,15 +31,17 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     let request = Request::from(args.first().map_or("cpu", String::as_str));
     let epochs = args.get(1).map_or(10, |text| text.parse().expect("EPOCHS is a number"));
-    let dataset = dataset::load(&DataSource::Mnist, None).expect("TINDERBOX_DATA names the folder with MNIST").dataset;
-    let mut candidates = device::list(&request);
-    let chosen = candidates.swap_remove(device::choose(&candidates, &request).expect("such a device"));
+    let loaded = load(&Identity::Mnist, None, &mut silent).expect("TINDERBOX_DATA names the folder with MNIST");
+    let dataset = Arc::new(loaded.dataset);
+    let mut candidates = list(&request);
+    let chosen = candidates.swap_remove(choose(&candidates, &request).expect("such a device"));
     println!("{epochs} epochs on {}\n", chosen.info);
-    let device = chosen.open().expect("the device starts");
+    let info = chosen.info.clone();
+    let devices = Devices::one(chosen.open().expect("the device starts"), info);
 
     println!("| loop | first epoch | median of the rest | fastest |\n|---|---|---|---|");
-    row("plain burn loop", plain(&dataset, &device, epochs));
-    row("tinderbox", ours(&dataset, &device, epochs));
+    row("plain burn loop", plain(&dataset, devices.main(), epochs));
+    row("tinderbox", ours(&dataset, &devices, epochs));
     if cfg!(target_os = "linux") && request == Request::Cpu {
         let (seconds, megabytes) = program();
         println!("\nthe program with one epoch, start to end: {seconds:.2} s, peak memory {megabytes} MB");
@@ -50,7 +54,7 @@ fn row(name: &str, seconds: Vec<f64>) {
     println!("| {name} | {:.3} s | {:.3} s | {:.3} s |", seconds[0], rest[rest.len() / 2], rest[0]);
 }
 
-struct Clock(std::sync::Arc<std::sync::Mutex<Vec<f64>>>);
+struct Clock(Arc<std::sync::Mutex<Vec<f64>>>);
 
 impl Observer for Clock {
     fn notify(&mut self, event: &Event<'_>) -> Result<()> {
@@ -61,14 +65,12 @@ impl Observer for Clock {
     }
 }
 
-fn ours(dataset: &Dataset, device: &Device, epochs: usize) -> Vec<f64> {
+fn ours(dataset: &Arc<Dataset>, devices: &Devices, epochs: usize) -> Vec<f64> {
     let recipe = Recipe { epochs, ..Recipe::preset("linear_v1-bn-ce").unwrap() };
-    let seconds = std::sync::Arc::default();
-    let mut observers = Observers(vec![Box::new(Clock(std::sync::Arc::clone(&seconds)))]);
-    let state = train::start(&recipe, dataset, device);
-    let never = AtomicUsize::new(0);
-    pollster::block_on(train::train(&recipe, dataset, std::slice::from_ref(device), state, &never, &mut observers))
-        .unwrap();
+    let seconds = Arc::default();
+    let mut observers = Observers::default().with(Clock(Arc::clone(&seconds)));
+    let (plan, never) = (Plan::new(&recipe, dataset).unwrap(), AtomicUsize::new(0));
+    pollster::block_on(train(&plan, devices, plan.start(devices.main()), &never, &mut observers)).unwrap();
     let seconds = seconds.lock().unwrap();
     seconds.clone()
 }

@@ -8,11 +8,11 @@
 use std::time::Instant;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use tinderbox::dataset::ImageShape;
-use tinderbox::device::{self, Request};
-use tinderbox::model::Model;
-use tinderbox::optimizer::Optimizer;
+use tinderbox::compute::{Request, choose, list};
+use tinderbox::data::ImageShape;
 use tinderbox::recipe::Recipe;
+use tinderbox::training::Step;
+use tinderbox::training::batches::Batch;
 
 const BATCH: usize = 128;
 const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
@@ -21,15 +21,16 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     let request = Request::from(args.first().map_or("cpu", String::as_str));
     let steps: usize = args.get(1).map_or(8, |text| text.parse().expect("STEPS is a number"));
-    let mut candidates = device::list(&request);
-    let chosen = candidates.swap_remove(device::choose(&candidates, &request).expect("such a device"));
+    let mut candidates = list(&request);
+    let chosen = candidates.swap_remove(choose(&candidates, &request).expect("such a device"));
     println!("vgg11, batch {BATCH}, on {}\n", chosen.info);
     let plain = chosen.open().expect("the device starts");
     let device = plain.clone().autodiff();
 
     let recipe = Recipe::preset("cifar10-vgg11").unwrap();
-    let mut model = Model::new(&recipe, SHAPE, 10, &device);
-    let mut optimizer = Optimizer::new(recipe.optimizer);
+    let mut model = recipe.model(SHAPE, 10, &device).unwrap();
+    let step = Step::new(recipe.loss, recipe.label_smoothing, recipe.precision);
+    let mut optimizer = step.optimizer(recipe.optimizer);
     let pixels: Vec<f32> = (0..BATCH * SHAPE.len()).map(|i| (i * 7919 % 256) as f32 / 255.0).collect();
     let images = Tensor::<4>::from_data(TensorData::new(pixels, [BATCH, 3, 32, 32]), &plain);
     let labels: Vec<i32> = (0..BATCH as i32).map(|i| i % 10).collect();
@@ -38,9 +39,10 @@ fn main() {
     let mut parts: [Vec<f64>; 4] = Default::default();
     for _ in 0..steps {
         let start = Instant::now();
-        let loss = recipe.loss.compute(model.forward(images.clone()), labels.clone(), 0.0);
+        drop(model.forward(images.clone()));
         let forward = finish(&plain, start);
-        let gradients = loss.backward();
+        let start = Instant::now();
+        let (_, gradients) = step.gradients(&model, Batch { images: images.clone(), labels: labels.clone() }, 1.0);
         let backward = finish(&plain, start);
         model = optimizer.step(0.001, model, gradients);
         let whole = finish(&plain, start);

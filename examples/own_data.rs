@@ -1,15 +1,16 @@
 //! Trains a network on images of your own, made in memory, and writes its weights:
 //! `cargo run --release --example own_data`, then `tinderbox predict shapes.safetensors PICTURE`.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use burn::module::Module;
-use burn::tensor::Device;
-use tinderbox::dataset::{Dataset, ImageShape, Split};
+use tinderbox::compute::Devices;
+use tinderbox::data::{Dataset, Identity, ImageShape, Split};
 use tinderbox::error::Result;
 use tinderbox::recipe::Recipe;
-use tinderbox::train::{self, Event, Observer, Observers};
-use tinderbox::weights::{self, About};
+use tinderbox::training::{Event, Observer, Observers, Plan, train};
+use tinderbox::weights::{self, Metadata};
 
 /// Bright squares and crosses on a dark ground, 16x16, each somewhere else.
 fn shapes(count: usize) -> Split {
@@ -47,14 +48,21 @@ impl Observer for Print {
 fn main() -> Result<()> {
     let classes = vec!["square".to_string(), "cross".to_string()];
     let dataset = Dataset::new(shapes(2000), shapes(300), classes)?;
-    let recipe = Recipe { epochs: 5, batch_size: 50, ..Recipe::preset("linear_v1-bn-ce")? };
-    let device = Device::flex(); // or one of `tinderbox::device::list`
-    let (state, stop) = (train::start(&recipe, &dataset, &device), AtomicUsize::new(0));
-    let mut observers = Observers(vec![Box::new(Print)]);
-    let trained = pollster::block_on(train::train(&recipe, &dataset, &[device], state, &stop, &mut observers))?;
+    let recipe = Recipe {
+        dataset: Identity::Own("shapes".into()),
+        network: "conv 8, norm, relu, pool max 2, flatten, linear classes".parse()?,
+        epochs: 5,
+        batch_size: 50,
+        ..Recipe::preset("linear_v1-bn-ce")?
+    };
+    let plan = Plan::new(&recipe, &Arc::new(dataset))?;
+    let devices = Devices::cpu(); // or one of `tinderbox::compute::list`
+    let (stop, mut observers) = (AtomicUsize::new(0), Observers::default().with(Print));
+    let run = train(&plan, &devices, plan.start(devices.main()), &stop, &mut observers);
+    let trained = pollster::block_on(run)?;
 
-    let about = About::new(&recipe, dataset.shape(), &dataset.classes);
-    let bytes = weights::to_bytes(&trained.model.valid(), &about.to_json()).expect("weights at hand are written");
+    let metadata = Metadata::new(&recipe, plan.data().shape(), &plan.data().classes);
+    let bytes = weights::to_bytes(&trained.model.valid(), &metadata.to_json())?;
     std::fs::write("shapes.safetensors", bytes).expect("the folder can be written");
     println!("shapes.safetensors: of these the program, PyTorch and the page make use");
     Ok(())

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use tinderbox::error::{Error, Result};
-use tinderbox::infer::Trained;
+use tinderbox::runs::Trained;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -13,7 +13,7 @@ fn main() -> Result<()> {
         return Err(Error::usage("expected: predict WEIGHTS PICTURE..."));
     };
     let trained = Trained::open(Path::new(weights), "best", &Device::flex())?;
-    println!("{}: {}, one of {}", trained.name, trained.about.recipe.model, trained.about.classes.join(", "));
+    println!("{}: {}, one of {}", trained.name, trained.metadata.recipe.network, trained.metadata.classes.join(", "));
     for picture in pictures {
         let guesses = trained.predict(Path::new(picture))?;
         let best: Vec<String> =

@@ -1,7 +1,12 @@
-//! One error type for the whole crate: what kind of failure it is, and a sentence a person can act on.
+//! One error type for the whole crate: what kind of failure it is, a sentence that says what happened, and typed advice.
+//!
+//! The sentence names the place, what was expected and what was found. What to do next is an [`Advice`], which the command
+//! line puts into options and a page into buttons: nothing in the library speaks of either.
 
+use std::error::Error as Source;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The result of everything in this crate that can fail.
@@ -27,17 +32,69 @@ pub enum ErrorKind {
     Interrupted(i32),
 }
 
-/// An error: a kind, and a message that names the place, what was expected and found, and what to do next.
+/// What a person can do about an error; the front end finds the words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Advice {
+    /// Use a smaller batch, such as one of this size, where a size is known to fit.
+    SmallerBatch(Option<usize>),
+    /// Use a smaller network, or another device.
+    SmallerNetwork,
+    /// Choose a momentum above 0.
+    Momentum,
+    /// Use less of the train set, or another device.
+    LessData,
+    /// Choose a device that computes in half precision, or leave half precision out.
+    SinglePrecision,
+    /// Put these files into this folder.
+    PutFilesInto {
+        /// Names of the files.
+        files: Vec<String>,
+        /// The folder where they are looked for.
+        dir: PathBuf,
+        /// Whether the folder can be named apart from the data set.
+        or_name_folder: bool,
+    },
+    /// Name a data set whose pictures fit.
+    OtherDataset,
+    /// Start a new run, under another name.
+    NewRun,
+    /// Give the run another name, or continue the one in this folder.
+    OtherNameOrContinue(PathBuf),
+    /// Continue the run in this folder; `lost` is whether one of several devices is gone.
+    Continue {
+        /// The run's folder.
+        run: PathBuf,
+        /// One of several devices is gone: name one that is left.
+        lost: bool,
+    },
+    /// Give the same command again.
+    Again,
+    /// Go on from this checkpoint, which is whole.
+    OtherCheckpoint(String),
+    /// Ask for at least this many epochs.
+    MoreEpochs(usize),
+    /// Listen on another port.
+    OtherPort,
+    /// Write the picture to a file.
+    WriteToFile,
+    /// Build the page, or name the folder that has it.
+    BuildPage,
+}
+
+/// An error: a kind, a message that names the place, what was expected and found, and advice where there is some.
 #[derive(Debug, Clone)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    advice: Option<Advice>,
+    source: Option<Arc<dyn Source + Send + Sync>>,
 }
 
 impl Error {
     /// An error of `kind` that says `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), advice: None, source: None }
     }
 
     /// The request is wrong.
@@ -45,55 +102,46 @@ impl Error {
         Self::new(ErrorKind::Usage, message)
     }
 
+    /// Something that was read is not what it should be.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidData, message)
+    }
+
     /// The file at `path` is not what it should be.
-    pub fn invalid(path: &Path, message: impl fmt::Display) -> Self {
-        Self::new(ErrorKind::InvalidData, format!("{}: {message}", path.display()))
+    pub fn invalid_file(path: &Path, message: impl fmt::Display) -> Self {
+        Self::invalid(format!("{}: {message}", path.display()))
     }
 
     /// The file system refused to `action` the file at `path`.
-    pub fn io(action: &str, path: &Path, error: &std::io::Error) -> Self {
-        Self::new(ErrorKind::Io, format!("cannot {action} {}: {error}", path.display()))
+    pub fn io(action: &str, path: &Path, error: std::io::Error) -> Self {
+        Self::new(ErrorKind::Io, format!("cannot {action} {}: {error}", path.display())).caused_by(error)
     }
 
-    /// What burn says of a device that failed: its causes, told over many lines, come down to a few.
-    pub fn device(failure: &impl fmt::Debug) -> Self {
-        Self::device_said(&format!("{failure:?}"))
+    /// Adds what a person can do.
+    #[must_use]
+    pub fn advise(self, advice: Advice) -> Self {
+        Self { advice: Some(advice), ..self }
     }
 
-    fn device_said(text: &str) -> Self {
-        let lower = text.to_lowercase();
-        let asked = text.split("allocate buffer of size: ").nth(1);
-        let asked = asked.and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<f64>().ok());
-        let message = if lower.contains("out of memory") || lower.contains("outofmemory") || asked.is_some() {
-            let size = asked.map(|bytes| format!(": there is no buffer of {:.0} MB to be had", bytes / 1e6));
-            format!("the device is out of memory{}; use a smaller --batch or --width", size.unwrap_or_default())
-        } else if lower.contains("lost") || lower.contains("destroyed") {
-            "the device was lost: its driver stopped, or it was taken away".into()
-        } else if lower.contains("recverror") {
-            "the worker no longer answers: it has ended, or the network between has".into()
-        } else {
-            let said = text.lines().map(str::trim).filter(|line| !line.is_empty() && *line != "Caused by:");
-            let causes: Vec<&str> = said.take(4).collect();
-            format!("the device failed: {}", causes.join("; "))
-        };
-        Self::new(ErrorKind::Device, message)
+    /// Keeps the error underneath, for programs that want to know.
+    #[must_use]
+    pub fn caused_by(self, source: impl Source + Send + Sync + 'static) -> Self {
+        Self { source: Some(Arc::new(source)), ..self }
     }
 
-    /// What burn says of weights or a state that cannot be written: the device that holds them may be gone.
-    pub fn unwritable(what: &str, said: &str) -> Self {
-        if said.contains("host access failed") {
-            return Self::device_said(said);
-        }
-        Self::new(ErrorKind::InvalidData, format!("{what} cannot be written: {said}"))
+    /// Puts other words around the message; kind, advice and cause stay.
+    #[must_use]
+    pub fn reword(self, words: impl FnOnce(&str) -> String) -> Self {
+        Self { message: words(&self.message), ..self }
     }
 
-    /// What a computation panicked with: burn tells some failures of a device in no other way.
-    pub fn of_panic(panic: &(dyn std::any::Any + Send)) -> Self {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        Self::device_said(text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it does not say why"))
+    /// Puts the file at `path`, where the failure was found, before the message.
+    #[must_use]
+    pub fn in_file(self, path: &Path) -> Self {
+        self.reword(|message| format!("{}: {message}", path.display()))
     }
 
-    /// The run is asked to end: an error if `stop` holds a signal's number.
+    /// An error if `stop` holds a signal's number: the run is asked to end.
     ///
     /// # Errors
     /// Interrupted.
@@ -107,6 +155,11 @@ impl Error {
     /// The kind of failure.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// What a person can do about it, if that is known.
+    pub fn advice(&self) -> Option<&Advice> {
+        self.advice.as_ref()
     }
 
     /// The process exit code for this error: 2 for wrong usage, 128 + signal when interrupted, else 1.
@@ -125,4 +178,39 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl Source for Error {
+    fn source(&self) -> Option<&(dyn Source + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Source + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_follow_the_kind() {
+        assert_eq!(Error::usage("x").exit_code(), 2);
+        assert_eq!(Error::new(ErrorKind::Interrupted(15), "x").exit_code(), 143);
+        for kind in [ErrorKind::MissingData, ErrorKind::InvalidData, ErrorKind::Io, ErrorKind::Device] {
+            assert_eq!(Error::new(kind, "x").exit_code(), 1);
+        }
+    }
+
+    #[test]
+    fn other_words_keep_kind_advice_and_cause() {
+        let cause = std::io::Error::other("the disk is on fire");
+        let error = Error::io("read", Path::new("a"), cause).advise(Advice::Again);
+        assert_eq!(error.to_string(), "cannot read a: the disk is on fire");
+        let error = error.in_file(Path::new("b"));
+        assert_eq!(error.to_string(), "b: cannot read a: the disk is on fire");
+        assert_eq!((error.kind(), error.advice()), (ErrorKind::Io, Some(&Advice::Again)));
+        assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("the disk is on fire"));
+    }
+
+    #[test]
+    fn a_stop_is_an_error_with_the_signals_number() {
+        assert!(Error::if_stopped(&AtomicUsize::new(0)).is_ok());
+        assert_eq!(Error::if_stopped(&AtomicUsize::new(2)).unwrap_err().exit_code(), 130);
+    }
+}

@@ -1,20 +1,25 @@
 //! Trains image classifiers on any GPU there is, and keeps what happened.
 //!
-//! The modules, in the order in which data flows: [`recipe`] -> [`dataset`] -> [`batches`] -> [`model`] -> [`loss`]
-//! -> [`optimizer`] -> [`metrics`], tied together by [`train`] on a [`device`], or several ([`replicas`]), then `run_dir`, `checkpoint` and
-//! `report`, then `infer`. Nothing upstream knows what is downstream: the loop in [`train`] tells observers what
-//! happens.
+//! The rooms of the house, each above those that it uses: [`data`] -> [`compute`] -> [`network`] -> [`recipe`] ->
+//! [`training`] -> [`weights`] -> `report` -> [`bench`](mod@bench), `window`, `runs` -> `site` -> `cli`. A [`recipe`] names
+//! a data set, a network and everything else that decides the numbers of a run; a [`training::Plan`] resolves it, and
+//! nothing below the plan sees it. The loop in [`training`] tells observers what happens and knows none of them.
+//! `docs/architecture.md` is the map, and `tests/architecture.rs` keeps it true.
 //!
 //! ```
+//! use std::sync::Arc;
 //! use std::sync::atomic::AtomicUsize;
-//! use tinderbox::{dataset, recipe::Recipe, train};
+//! use tinderbox::compute::Devices;
+//! use tinderbox::recipe::Recipe;
+//! use tinderbox::training::{Observers, Plan, train};
+//! use tinderbox::{data, notice};
 //!
-//! let data = dataset::load(&"mnist-sample".parse()?, None)?.dataset;
+//! let dataset = data::load(&"mnist-sample".parse()?, None, &mut notice::silent)?.dataset;
 //! let recipe = Recipe { epochs: 2, batch_size: 100, ..Recipe::preset("linear_v1-bn-ce")? };
-//! let devices = [burn::tensor::Device::flex()];
-//! let start = train::start(&recipe, &data, &devices[0]);
-//! let (stop, mut observers) = (AtomicUsize::new(0), train::Observers::default());
-//! let run = train::train(&recipe, &data, &devices, start, &stop, &mut observers);
+//! let plan = Plan::new(&recipe, &Arc::new(dataset))?;
+//! let devices = Devices::cpu();
+//! let (stop, mut observers) = (AtomicUsize::new(0), Observers::default());
+//! let run = train(&plan, &devices, plan.start(devices.main()), &stop, &mut observers);
 //! let trained = pollster::block_on(run)?;
 //! assert!(trained.progress.history[1].test_accuracy > 85.0);
 //! # Ok::<(), tinderbox::error::Error>(())
@@ -28,55 +33,37 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod error;
+#[cfg(feature = "native")]
+pub mod files;
+pub mod names;
+pub mod notice;
 pub mod random;
+
+pub mod data;
+
+pub mod compute;
+
+pub mod network;
+
 pub mod recipe;
 
-pub mod device;
-#[cfg(feature = "native")]
-pub mod tuning;
+pub mod training;
 
-pub mod dataset;
-#[cfg(feature = "native")]
-pub mod fetch;
-#[cfg(feature = "picture")]
-pub mod picture;
-
-pub mod batches;
-pub mod gpu;
-pub mod loss;
-pub mod metrics;
-pub mod model;
-pub mod optimizer;
 pub mod weights;
 
-pub mod replicas;
-pub mod train;
+#[cfg(feature = "native")]
+pub mod report;
 
 pub mod bench;
 
 #[cfg(feature = "native")]
-pub mod checkpoint;
-#[cfg(feature = "native")]
-pub mod report;
-#[cfg(feature = "native")]
-pub mod run_dir;
+pub mod window;
 
 #[cfg(feature = "native")]
-pub mod infer;
-#[cfg(feature = "native")]
-pub mod live;
-#[cfg(feature = "native")]
-pub mod onnx;
-#[cfg(feature = "native")]
-pub mod samples;
-#[cfg(feature = "native")]
-pub mod serve;
+pub mod runs;
+
 #[cfg(feature = "native")]
 pub mod site;
-#[cfg(feature = "native")]
-pub mod window;
-#[cfg(feature = "remote")]
-pub mod worker;
 
 #[cfg(feature = "native")]
 pub mod cli;

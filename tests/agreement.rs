@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use common::gpu;
-use tinderbox::dataset::ImageShape;
-use tinderbox::model::Model;
-use tinderbox::optimizer::Optimizer;
-use tinderbox::recipe::{Architecture, LossKind, OptimizerConfig, Pool, Recipe};
+use tinderbox::compute::LossKind;
+use tinderbox::data::ImageShape;
+use tinderbox::network::{Architecture, Model, PoolKind};
+use tinderbox::recipe::{OptimizerConfig, Recipe};
+use tinderbox::training::optimizer::Optimizer;
 
 const GREY: ImageShape = ImageShape { channels: 1, height: 7, width: 5 };
 const COLOUR: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
@@ -58,7 +59,7 @@ fn images(n: usize, shape: ImageShape, device: &Device) -> Tensor<4> {
 /// Loss, and gradients after one pass over `n` images; then the weights after three steps.
 fn run(recipe: &Recipe, shape: ImageShape, n: usize, device: &Device) -> Vec<(String, Vec<f32>)> {
     let device = device.clone().autodiff();
-    let mut model = Model::new(recipe, shape, CLASSES, &device);
+    let mut model = recipe.model(shape, CLASSES, &device).unwrap();
     let labels: Vec<i32> = (0..n as i32).map(|i| i * 3 % CLASSES as i32).collect();
     let labels = || Tensor::from_data(TensorData::new(labels.clone(), [n]), &device);
     let mut optimizer = Optimizer::new(recipe.optimizer);
@@ -100,28 +101,36 @@ fn compare(what: &str, recipe: &Recipe, shape: ImageShape, n: usize, device: &De
 fn every_network_and_loss_agrees_with_the_cpu() {
     let Some(device) = gpu("every_network_and_loss_agrees_with_the_cpu") else { return };
     let base = Recipe::preset("linear_v1-bn-ce").unwrap();
-    let conv = |model, pool, batch_norm| Recipe { model, pool, batch_norm, width: 0.05, ..base.clone() };
+    let network = |name: &str, pool, batch_norm| {
+        let settings =
+            |s: &mut tinderbox::network::Settings| (s.pool, s.batch_norm, s.width) = (pool, batch_norm, 0.05);
+        Recipe { network: Architecture::named(name).unwrap().with(settings), ..base.clone() }
+    };
+    let own = "conv 5 kernel 5 stride 2, norm, gelu, pool max 3 stride 2, residual [conv 5 bias off, norm, relu, conv 5], \
+               pool avg 2, scale 0.5, global_pool max, flatten, linear 12 bias off, gelu, linear classes";
     let networks = [
-        (Recipe { model: Architecture::LinearV0, batch_norm: false, ..base.clone() }, GREY),
-        (Recipe { batch_norm: false, ..base.clone() }, GREY),
+        (network("linear_v0", PoolKind::Max, false), GREY),
+        (network("linear_v1", PoolKind::Max, false), GREY),
         (base.clone(), GREY),
-        (conv(Architecture::Vgg11, Pool::Max, true), COLOUR),
-        (conv(Architecture::Vgg11, Pool::Avg, false), COLOUR),
-        (conv(Architecture::Vgg16, Pool::Avg, true), COLOUR),
-        (conv(Architecture::Resnet9, Pool::Max, true), COLOUR),
+        (network("vgg11", PoolKind::Max, true), COLOUR),
+        (network("vgg11", PoolKind::Avg, false), COLOUR),
+        (network("vgg16", PoolKind::Avg, true), COLOUR),
+        (network("resnet9", PoolKind::Max, true), COLOUR),
+        (Recipe { network: own.parse().unwrap(), ..base.clone() }, COLOUR),
     ];
     for (recipe, shape) in networks {
-        let losses: &[LossKind] = match recipe.model.is_convolutional() {
+        let losses: &[LossKind] = match shape == COLOUR {
             true => &[LossKind::Ce], // the loss sees nothing of the network but its logits
             false => &[LossKind::Ce, LossKind::Mse, LossKind::CeOnProbabilities],
         };
         for &loss in losses {
             // Of one image a batch norm of single values makes nothing.
-            let sizes: &[usize] = if recipe.batch_norm { &[7] } else { &[1, 7] };
+            let has_norm = recipe.network(shape, CLASSES).unwrap().has_norm();
+            let sizes: &[usize] = if has_norm { &[7] } else { &[1, 7] };
             for &n in sizes {
                 let recipe = Recipe { loss, learning_rate: 0.01, ..recipe.clone() };
                 // Normalizing seven values enlarges what rounding leaves; nothing else does.
-                let tolerance = if recipe.batch_norm { 3e-3 } else { 1e-5 };
+                let tolerance = if has_norm { 3e-3 } else { 1e-5 };
                 let largest = compare(&recipe.short_name(), &recipe, shape, n, &device, tolerance);
                 println!("{} batch {n}: {largest:.1e}", recipe.short_name());
             }
@@ -132,7 +141,8 @@ fn every_network_and_loss_agrees_with_the_cpu() {
 #[test]
 fn every_optimizer_agrees_with_the_cpu() {
     let Some(device) = gpu("every_optimizer_agrees_with_the_cpu") else { return };
-    let base = Recipe { batch_norm: false, ..Recipe::preset("linear_v1-bn-ce").unwrap() };
+    let plain = Architecture::named("linear_v1").unwrap().with(|settings| settings.batch_norm = false);
+    let base = Recipe { network: plain, ..Recipe::preset("linear_v1-bn-ce").unwrap() };
     for optimizer in [
         OptimizerConfig::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 },
         OptimizerConfig::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.01 },

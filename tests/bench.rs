@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{ok, run, tinderbox};
 use serde_json::{Value, json};
@@ -15,11 +15,9 @@ use tempfile::tempdir;
 const EXAMPLE: &str = include_str!("bench_schema.json");
 
 #[test]
-fn a_quick_benchmark_of_the_cpu_is_complete_and_takes_less_than_a_minute() {
+fn a_quick_benchmark_of_the_cpu_is_complete() {
     let dir = tempdir().unwrap();
-    let start = Instant::now();
     let text = ok(dir.path(), &["bench", "--quick", "--device", "cpu", "-o", "json"]);
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
     let report: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(report["schema"], "tinderbox-bench/1");
     assert_eq!(report["quick"], true);

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{SAMPLE, gpu_request, ok, run, text, tinderbox, weights};
+use common::{Need, SAMPLE, gpu_request, ok, run, skip, text, tinderbox, weights};
 use tempfile::tempdir;
 
 #[test]
@@ -58,7 +58,7 @@ fn mounting(test: &str, dir: &Path, script: &str) -> Option<(i32, String, String
     };
     let allowed = unshare("mkdir -p probe && mount -t tmpfs none probe").is_ok_and(|o| o.status.success());
     if !allowed {
-        println!("skipped {test}: this system lets nobody mount (unshare -rm)");
+        skip(Need::System, test, "this system lets nobody mount (unshare -rm)");
         return None;
     }
     Some(text(unshare(script).unwrap()))
@@ -122,7 +122,7 @@ fn a_clock_that_jumps_changes_nothing() {
         .into_iter()
         .find(|path| Path::new(path).is_file());
     let Some(library) = library else {
-        println!("skipped a_clock_that_jumps_changes_nothing: needs libfaketime (Debian: libfaketime)");
+        skip(Need::System, "a_clock_that_jumps_changes_nothing", "needs libfaketime (Debian: libfaketime)");
         return;
     };
     let dir = tempdir().unwrap();
@@ -217,7 +217,7 @@ fn a_driver_that_loses_its_device_ends_the_run_with_what_was_saved() {
     let library = dir.path().join("liblost.so");
     let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
     let (Some(icd), true) = (icd, built.is_ok_and(|status| status.success())) else {
-        println!("skipped {test}: there is no llvmpipe for Vulkan, or no C compiler");
+        skip(Need::Gpu, test, "there is no llvmpipe for Vulkan, or no C compiler");
         return;
     };
     let icd: serde_json::Value = serde_json::from_slice(&icd).unwrap();

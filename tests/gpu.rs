@@ -3,19 +3,20 @@
 mod common;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use common::{gpus, ok, tinderbox};
+use common::{Need, gpus, ok, skip, tinderbox};
 use serde_json::Value;
-use tinderbox::batches::DeviceSplit;
-use tinderbox::dataset::{ImageShape, Split};
-use tinderbox::device::{AdapterKind, Request, choose, list};
-use tinderbox::gpu::{Layout, Source, Tile, TileGrid, draw_on_cpu};
-use tinderbox::metrics;
-use tinderbox::model::Model;
-use tinderbox::recipe::{Augment, LossKind, Precision, Recipe};
-use tinderbox::train::{self, Event, Observer, Observers};
+use tinderbox::compute::shaders::{Gpu, Layout, Source, Tile, TileGrid, draw_on_cpu};
+use tinderbox::compute::{AdapterKind, Devices, LossKind, Request, choose, list};
+use tinderbox::data::{Identity, ImageShape, Split, load};
+use tinderbox::network::{Architecture, Model, Precision, flat};
+use tinderbox::notice::silent;
+use tinderbox::recipe::{Augment, Recipe};
+use tinderbox::training::batches::DeviceSplit;
+use tinderbox::training::{Event, Observer, Observers, Plan, metrics, self_test, train};
 
 #[test]
 fn batches_are_the_same_on_every_device() {
@@ -77,7 +78,7 @@ fn shaders_agree_on(device: &Device) {
     for loss in [LossKind::Ce, LossKind::CeOnProbabilities, LossKind::Mse] {
         let recipe = Recipe { seed: 3, ..Recipe::preset("linear_v0-mse").unwrap() };
         let measure = |split: &DeviceSplit, batch| {
-            let model = Model::new(&recipe, shape, 10, &split.device());
+            let model = recipe.model(shape, 10, &split.device()).unwrap();
             let never = AtomicUsize::new(0);
             pollster::block_on(metrics::evaluate(&model, split, loss, 10, batch, &never)).unwrap()
         };
@@ -93,13 +94,21 @@ fn shaders_agree_on(device: &Device) {
     }
 }
 
+#[test]
+fn the_self_test_passes_on_every_adapter() {
+    for device in gpus("the_self_test_passes_on_every_adapter") {
+        let found = pollster::block_on(self_test(&device)).unwrap();
+        assert!(found.passed && found.difference > 0.0, "{found:?}");
+    }
+}
+
 /// Bytes, values and weights, grey and coloured, drawn from the device's memory as from the host's.
 #[test]
 fn grids_are_drawn_alike_on_every_device() {
     let mut candidates = list(&Request::Gpu);
     candidates.retain(|c| c.info.kind != AdapterKind::Cpu);
     if candidates.is_empty() {
-        println!("skipped grids_are_drawn_alike_on_every_device: there is no adapter");
+        return skip(Need::Gpu, "grids_are_drawn_alike_on_every_device", "there is no adapter");
     }
     for candidate in candidates {
         let (device, gpu) = candidate.open_shared().unwrap();
@@ -134,8 +143,7 @@ fn grids_are_drawn_alike_on_every_device() {
 fn half_precision_stays_near_single() {
     for device in gpus("half_precision_stays_near_single") {
         if !device.supports_dtype(burn::tensor::DType::F16) {
-            println!("skipped half_precision_stays_near_single on a device without f16");
-            continue;
+            continue; // SwiftShader has none
         }
         let device = device.autodiff();
         let shape = ImageShape { channels: 1, height: 28, width: 28 };
@@ -144,11 +152,12 @@ fn half_precision_stays_near_single() {
         let labels = Tensor::from_data(TensorData::new((0..20).map(|i| i % 10).collect(), [20]), &device);
         let run = |precision: Precision| {
             let recipe = Recipe { precision, ..Recipe::preset("linear_v1-bn-ce").unwrap() };
-            let Model::LinearV1(model) = Model::new(&recipe, shape, 10, &device) else { unreachable!() };
-            let logits = model.forward(images.clone().flatten(1, 3));
+            let model = recipe.model(shape, 10, &device).unwrap();
+            let logits = model.forward(images.clone());
             let loss = recipe.loss.compute(logits.clone(), labels.clone(), 0.0) * precision.loss_scale();
-            let gradient = model.first_weights().grad(&loss.backward()).unwrap() / precision.loss_scale();
-            [logits.inner(), gradient].map(|t| t.into_data().try_to_vec::<f32>().unwrap())
+            let gradients = flat::gradients(&model, loss.backward()) / precision.loss_scale();
+            let logits = logits.inner().into_data().try_to_vec::<f32>().unwrap();
+            [logits, gradients.into_data().try_to_vec().unwrap()]
         };
         for (half, single) in run(Precision::F16).into_iter().zip(run(Precision::F32)) {
             let norm = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
@@ -164,8 +173,11 @@ fn half_precision_stays_near_single() {
 fn two_adapters_of_a_kind_are_not_mixed_up() {
     let drivers = ["/usr/share/vulkan/icd.d/lvp_icd.x86_64.json", "/usr/lib/chromium/vk_swiftshader_icd.json"];
     if drivers.iter().any(|driver| !Path::new(driver).is_file()) {
-        println!("skipped two_adapters_of_a_kind_are_not_mixed_up: needs lavapipe and SwiftShader (Debian: chromium)");
-        return;
+        return skip(
+            Need::Browser,
+            "two_adapters_of_a_kind_are_not_mixed_up",
+            "needs lavapipe and SwiftShader (Debian: chromium)",
+        );
     }
     let dir = tempfile::tempdir().unwrap();
     let run = |name: &str, device: &str| -> (String, String) {
@@ -198,13 +210,14 @@ fn two_adapters_of_a_kind_are_not_mixed_up() {
 fn weights_are_the_same_on_another_device() {
     for device in gpus("weights_are_the_same_on_another_device") {
         let shape = ImageShape { channels: 3, height: 32, width: 32 };
-        for (preset, width) in [("cifar10-vgg11", 0.1), ("linear_v1-bn-ce", 1.0)] {
-            let recipe = |seed| Recipe { seed, width, ..Recipe::preset(preset).unwrap() };
-            let on_gpu = Model::new(&recipe(1), shape, 10, &device);
-            let skeleton = Model::new(&recipe(2), shape, 10, &Device::flex());
+        for name in ["vgg11", "linear_v1"] {
+            let network = Architecture::named(name).unwrap().with(|settings| settings.width = 0.1);
+            let recipe = |seed| Recipe { seed, network: network.clone(), ..Recipe::preset("linear_v1-bn-ce").unwrap() };
+            let on_gpu = recipe(1).model(shape, 10, &device).unwrap();
+            let skeleton = recipe(2).model(shape, 10, &Device::flex()).unwrap();
             let bytes = |model: &Model| tinderbox::weights::to_bytes(model, "").unwrap();
             assert_ne!(bytes(&skeleton), bytes(&on_gpu), "another seed");
-            let copied = pollster::block_on(tinderbox::weights::copy(&on_gpu, skeleton)).unwrap();
+            let copied = pollster::block_on(flat::copy(&on_gpu, skeleton)).unwrap();
             assert_eq!(bytes(&copied), bytes(&on_gpu));
         }
     }
@@ -214,7 +227,7 @@ fn weights_are_the_same_on_another_device() {
 #[test]
 fn a_lost_device_is_an_error() {
     let Some(request) = common::gpu_request("a_lost_device_is_an_error") else { return };
-    struct Lose(tinderbox::gpu::Gpu);
+    struct Lose(Gpu);
     impl Observer for Lose {
         fn notify(&mut self, event: &Event<'_>) -> tinderbox::error::Result<()> {
             if let Event::Epoch { history, .. } = event
@@ -228,13 +241,15 @@ fn a_lost_device_is_an_error() {
     let request = Request::from(request.as_str());
     let mut candidates = list(&request);
     let index = choose(&candidates, &request).unwrap();
+    let info = candidates[index].info.clone();
     let (device, gpu) = candidates.swap_remove(index).open_shared().unwrap();
     let recipe = Recipe { epochs: 5, batch_size: 100, fraction: 0.1, ..Recipe::preset("linear_v0-mse").unwrap() };
-    let dataset = tinderbox::dataset::load(&tinderbox::dataset::DataSource::MnistSample, None).unwrap().dataset;
-    let state = train::start(&recipe, &dataset, &device);
-    let mut observers = Observers(vec![Box::new(Lose(gpu.unwrap()))]);
+    let dataset = load(&Identity::MnistSample, None, &mut silent).unwrap().dataset;
+    let plan = Plan::new(&recipe, &Arc::new(dataset)).unwrap();
+    let devices = Devices::one(device, info);
+    let mut observers = Observers::default().with(Lose(gpu.unwrap()));
     let never = AtomicUsize::new(0);
-    let run = train::train(&recipe, &dataset, std::slice::from_ref(&device), state, &never, &mut observers);
+    let run = train(&plan, &devices, plan.start(devices.main()), &never, &mut observers);
     let error = pollster::block_on(run).err().expect("the device is gone");
     assert_eq!(error.exit_code(), 1);
     assert!(error.to_string().contains("the device"), "{error}");

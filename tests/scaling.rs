@@ -6,11 +6,11 @@ mod common;
 
 use std::path::Path;
 
-use common::{ok, run};
+use common::{Need, ok, run, skip};
 use tempfile::tempdir;
-use tinderbox::device::{Request, list};
-use tinderbox::metrics::EpochMetrics;
-use tinderbox::run_dir::RunDir;
+use tinderbox::compute::{Request, list};
+use tinderbox::runs::RunDir;
+use tinderbox::training::metrics::EpochMetrics;
 
 /// Without batch normalization, which sees the share of a device instead of the batch.
 const RECIPE: [&str; 9] =
@@ -47,7 +47,7 @@ fn two_cpu_devices_learn_as_one() {
 fn two_gpus_learn_as_one() {
     let found = list(&Request::Gpu);
     if !["llvmpipe", "SwiftShader"].iter().all(|name| found.iter().any(|c| c.info.name.contains(name))) {
-        println!("skipped two_gpus_learn_as_one: llvmpipe and SwiftShader are not both there");
+        skip(Need::Browser, "two_gpus_learn_as_one", "llvmpipe and SwiftShader are not both there");
         return;
     }
     let dir = tempdir().unwrap();

@@ -131,7 +131,7 @@ fn a_run_is_exported_with_its_weights_and_what_they_are_of() {
     let models: serde_json::Value =
         serde_json::from_slice(&fs::read(site.join("models/models.json")).unwrap()).unwrap();
     assert_eq!(
-        (models[0]["file"].as_str(), models[0]["recipe"]["model"].as_str()),
+        (models[0]["file"].as_str(), models[0]["recipe"]["network"]["name"].as_str()),
         (Some("run.safetensors"), Some("linear_v1"))
     );
     assert_eq!(models[0]["classes"].as_array().unwrap().len(), 10);

@@ -1,23 +1,35 @@
 // The page: starts a device and wires the elements to what they do. All computing is in worker.js.
-import { $, RECIPE, guarded, keep, say, settings, state } from './common.js';
+import { $, guarded, keep, say, settings, state, wordsOf } from './common.js';
 import { plot, resetCharts } from './charts.js';
 import { classify, isData, loadData, show, takeFiles } from './data.js';
-import { ask, startWorker } from './lab.js';
 import { choose, loadModels, takeWeights } from './models.js';
 import { paint, takeImage } from './pad.js';
-import { bench, download, fillPresets, fillRecipe, onBench, onTrain, report, train } from './training.js';
+import { choosePreset, takeOffers } from './recipe.js';
+import { bench, download, onBench, onTrain, report, train } from './training.js';
+import { ask, startWorker } from './worker-client.js';
 
-const events = { train: onTrain, bench: onBench, lost: ({ reason }) => fall(`the GPU was lost (${reason})`),
+/** @type {import('./worker-client.js').Events} */
+const events = {
+  train: onTrain,
+  bench: onBench,
+  lost: ({ reason }) => fall(`the GPU was lost (${reason})`),
   // Data and models are kept by the page: the same device starts again with them.
-  failed: async (error) => { await start($('device').value); say(error.message); } };
+  failed: async (error) => { await start($('device').value); say(error.message); },
+};
 
+/** @type {Worker | undefined} */
 let current;
 
+/** @param {string} reason */
 async function fall(reason) {
   if ($('device').value === 'cpu') return;
   await start('cpu', reason);
 }
 
+/**
+ * @param {string} kind
+ * @returns {Promise<void>}
+ */
 async function start(kind, reason = '') {
   state.starting = true;
   enable(false);
@@ -27,16 +39,16 @@ async function start(kind, reason = '') {
   let works = kind === 'cpu';
   current = mine;
   try {
-    const { device, presets } = await ask('open', [kind]);
+    const { device, ...offers } = await ask('open', [kind]);
     if (kind === 'webgpu') {
       badge('', `${device.name || 'WebGPU'}: testing itself against the CPU …`);
       const test = await ask('self_test');
-      if (!test.passed) throw new Error(`its results differ from the CPU's by ${test.difference === null ? 'NaN' : test.difference.toPrecision(2)}`);
+      if (!test.passed) throw new Error(`its results differ from the CPU's by ${test.difference?.toPrecision(2) ?? 'no finite number'}`);
       badge('good', `${device.name || 'adapter without a name'} · WebGPU · self-test passed`);
     } else {
       badge(reason ? 'warn' : '', `CPU${reason ? ` · no WebGPU: ${reason}` : ''}`);
     }
-    fillPresets(presets);
+    takeOffers(offers);
     await newScreen();
     works = true; // what fails from here on is not the device
     await loadData();
@@ -45,20 +57,25 @@ async function start(kind, reason = '') {
     enable(true);
   } catch (error) {
     if (mine !== current) return; // a newer start is under way
-    if (!works) return start('cpu', error.message);
+    if (!works) return start('cpu', wordsOf(error));
     badge('warn', 'failed');
-    say(`The page cannot start: ${error.message}`);
+    say(`The page cannot start: ${wordsOf(error)}`);
   }
 }
 
+/**
+ * @param {string} kind
+ * @param {string} text
+ */
 function badge(kind, text) {
   $('badge').className = `badge ${kind}`;
   $('badge').textContent = text;
 }
 
+/** @param {boolean} on */
 function enable(on) {
-  for (const id of ['shuffle', 'classify', 'start', 'bench', 'models', 'filter', 'file']) $(id).disabled = !on;
-  for (const id of ['pause', 'step', 'stop']) $(id).disabled = true;
+  for (const id of /** @type {const} */ (['shuffle', 'classify', 'start', 'bench', 'models', 'filter', 'file'])) $(id).disabled = !on;
+  for (const id of /** @type {const} */ (['pause', 'step', 'stop'])) $(id).disabled = true;
   $('save').disabled = !on;
   $('device').disabled = false;
 }
@@ -75,7 +92,7 @@ async function newScreen() {
 $('shuffle').onclick = guarded(async () => { keep('shuffle', Number(settings.shuffle) + 1); await show(); });
 $('filter').onchange = guarded(async () => { keep('filter', $('filter').value); await show(); });
 $('classify').onclick = guarded(classify);
-$('models').onchange = guarded(async () => { await choose(Number($('models').value)); keep('main', state.about.name); });
+$('models').onchange = guarded(async () => { await choose(Number($('models').value)); keep('main', state.about?.name ?? ''); });
 $('device').onchange = guarded(() => { keep('device', $('device').value); return start($('device').value); });
 $('start').onclick = guarded(train);
 $('pause').onclick = guarded(async () => {
@@ -88,28 +105,14 @@ $('step').onclick = guarded(async () => {
   await ask('step');
 });
 $('stop').onclick = guarded(() => ask('stop'));
-const fileName = () => `${state.about.name.replace(/\.(safetensors|burnpack|bpk)$/, '').replace(/[^\w.-]+/g, '-')}.safetensors`;
-$('save').onclick = guarded(async () => download(fileName(), await ask('save_model'), 'application/octet-stream'));
+const fileName = () => `${(state.about?.name ?? 'weights').replace(/\.(safetensors|burnpack|bpk)$/, '').replace(/[^\w.-]+/g, '-')}.safetensors`;
+$('save').onclick = guarded(async () => download(fileName(), new Uint8Array(await ask('save_model')), 'application/octet-stream'));
 $('bench').onclick = guarded(bench);
 $('bench-save').onclick = guarded(() => download('tinderbox-bench.json', JSON.stringify(report, null, 1), 'application/json'));
 $('recipe').onsubmit = (event) => event.preventDefault();
-$('preset').onchange = guarded(() => {
-  for (const key of RECIPE) keep(key, '');
-  keep('preset', $('preset').value);
-  fillRecipe();
-});
-for (const key of RECIPE) {
-  $(key).onchange = guarded(async () => {
-    if (settings.preset && settings.preset !== $('preset').value) { // what the address has is for other data
-      for (const other of RECIPE) keep(other, '');
-      keep('preset', $('preset').value);
-    }
-    keep(key, $(key).value);
-    if (key === 'model') fillRecipe();
-    if (key === 'rate' && !$('stop').disabled) await ask('set_learning_rate', [$('rate').valueAsNumber]);
-  });
-}
+$('preset').onchange = guarded(choosePreset);
 
+/** @param {File[]} files */
 async function take(files) {
   if (state.starting) throw new Error('the page is still starting: try again in a moment');
   if (files.some(isData)) return takeFiles(files.filter(isData));
@@ -120,21 +123,22 @@ async function take(files) {
   }
 }
 $('file').onchange = guarded(async () => {
-  await take([...$('file').files]);
+  await take([...$('file').files ?? []]);
   $('file').value = ''; // so that the same file can be opened again
 });
 addEventListener('dragover', (event) => { event.preventDefault(); document.body.classList.add('dragging'); });
 addEventListener('dragleave', () => document.body.classList.remove('dragging'));
-addEventListener('drop', guarded(async (event) => {
+addEventListener('drop', guarded(async (/** @type {DragEvent} */ event) => {
   event.preventDefault();
   document.body.classList.remove('dragging');
-  await take([...event.dataTransfer.files]);
+  await take([...event.dataTransfer?.files ?? []]);
 }));
-addEventListener('paste', guarded((event) => take([...event.clipboardData.files])));
+addEventListener('paste', guarded((/** @type {ClipboardEvent} */ event) => take([...event.clipboardData?.files ?? []])));
 addEventListener('hashchange', () => location.reload()); // a link put into this tab
+/** @type {number} */
 let resized;
-addEventListener('resize', () => { clearTimeout(resized); resized = setTimeout(() => { resetCharts(); if (state.points) plot(); if (state.labels) show(false); }, 200); });
+addEventListener('resize', () => { clearTimeout(resized); resized = setTimeout(() => { resetCharts(); if (state.points.length) plot(); if (state.labels.length) show(false); }, 200); });
 
-globalThis.tinderboxTest = (call) => ask(call); // a way in for the tests
+Object.assign(globalThis, { tinderboxTest: ask }); // a way in for the tests
 paint();
 start(settings.device || (navigator.gpu ? 'webgpu' : 'cpu'), settings.device || navigator.gpu ? '' : 'this browser has none');

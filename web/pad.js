@@ -1,9 +1,25 @@
 // The drawing pad, pictures, and what the model says of them.
 import { $, guarded, state } from './common.js';
-import { ask } from './lab.js';
+import { ask } from './worker-client.js';
 
-const pad = $('pad'), pen = pad.getContext('2d', { willReadFrequently: true });
-let strokes = [], picture = null, asked = 0;
+/** @typedef {import('./common.js').Manifest} Manifest */
+/** @typedef {[number, number]} Point */
+/** @typedef {import('./worker.js').Answer} Answer */
+
+const pad = $('pad'), pen = contextOf(pad, { willReadFrequently: true });
+/** @type {Point[][]} */
+let strokes = [];
+/** @type {ImageBitmap | null} */
+let picture = null;
+let asked = 0;
+
+/**
+ * @param {HTMLCanvasElement} canvas
+ * @param {CanvasRenderingContext2DSettings} options
+ */
+function contextOf(canvas, options = {}) {
+  return /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d', options)); // every browser that runs WebAssembly has it
+}
 
 export function paint() {
   pen.fillStyle = '#000';
@@ -18,6 +34,10 @@ export function paint() {
   }
 }
 
+/**
+ * @param {PointerEvent} event
+ * @returns {Point}
+ */
 const place = (event) => {
   const box = pad.getBoundingClientRect();
   return [(event.clientX - box.left) * 280 / box.width, (event.clientY - box.top) * 280 / box.height];
@@ -30,7 +50,7 @@ pad.onpointerdown = (event) => {
 };
 pad.onpointermove = (event) => {
   if (!event.buttons || !strokes.length) return;
-  strokes.at(-1).push(place(event));
+  strokes[strokes.length - 1].push(place(event));
   paint();
 };
 pad.onpointerup = guarded(() => askAgain());
@@ -41,8 +61,10 @@ pad.onkeydown = (event) => {
 $('undo').onclick = guarded(() => { strokes.pop(); paint(); return askAgain(); });
 $('clear').onclick = guarded(() => { [strokes, picture] = [[], null]; paint(); return askAgain(); });
 
+/** @param {File} file */
 export async function takeImage(file) {
   if (file.size > 64e6) throw new Error(`${file.name} has ${(file.size / 1e6).toFixed(0)} MB; at most 64 MB are taken`);
+  /** @type {ImageBitmap} */
   let image;
   try {
     image = await createImageBitmap(file);
@@ -57,9 +79,10 @@ export async function takeImage(file) {
 // What was asked last is what is shown: an older answer that comes late is dropped.
 export async function askAgain() {
   const mine = ++asked;
-  if (!state.about) return;
+  const { about } = state;
+  if (!about) return;
   if (!strokes.length && !picture) {
-    $('answer').textContent = state.about.shape.channels === 1 ? 'Draw a digit.' : 'Open a picture.';
+    $('answer').textContent = about.shape.channels === 1 ? 'Draw a digit.' : 'Open a picture.';
     $('answers').replaceChildren();
     return;
   }
@@ -67,11 +90,11 @@ export async function askAgain() {
   if (picture) {
     const scale = Math.min(1, 1024 / Math.max(picture.width, picture.height));
     [width, height] = [picture.width, picture.height].map((side) => Math.max(1, Math.round(side * scale)));
-    const context = new OffscreenCanvas(width, height).getContext('2d');
+    const context = /** @type {OffscreenCanvasRenderingContext2D} */ (new OffscreenCanvas(width, height).getContext('2d'));
     context.drawImage(picture, 0, 0, width, height);
     image = context.getImageData(0, 0, width, height).data;
   }
-  const models = [state.about, ...state.beside];
+  const models = [about, ...state.beside];
   try {
     const answers = await ask('ask', [models.length, image.buffer, width, height]);
     if (mine === asked) showAnswers(models, answers);
@@ -80,9 +103,13 @@ export async function askAgain() {
   }
 }
 
+/**
+ * @param {Manifest[]} models
+ * @param {{ seen: Uint8Array, answers: Answer[], responses: Float32Array }} answered
+ */
 function showAnswers(models, { seen, answers, responses }) {
-  const best = ({ probabilities }) => probabilities.indexOf(Math.max(...probabilities));
-  const said = (i) => `${models[i].classes[best(answers[i])]}, ${(100 * Math.max(...answers[i].probabilities)).toFixed(1)} %`;
+  const best = (/** @type {Answer} */ { probabilities }) => probabilities.indexOf(Math.max(...probabilities));
+  const said = (/** @type {number} */ i) => `${models[i].classes[best(answers[i])]}, ${(100 * Math.max(...answers[i].probabilities)).toFixed(1)} %`;
   $('answer').textContent = said(0);
   $('answers').replaceChildren(...models.map((about, i) => {
     const column = document.createElement('div');
@@ -101,10 +128,10 @@ function showAnswers(models, { seen, answers, responses }) {
     column.append(bars, latency);
     return column;
   }));
-  const { channels, height, width } = state.about.shape;
+  const { channels, height, width } = models[0].shape;
   tiles($('seen'), [1, channels, height, width, ...seen], 1, (value) => value);
   const [maps, , down, across] = responses;
-  $('responses').parentElement.hidden = !maps;
+  $('responses-figure').hidden = !maps;
   const high = highest(responses.slice(4), (value) => value);
   if (maps) tiles($('responses'), responses, across === 1 ? 16 : 8, (value) => 255 * value / high);
   $('responses-about').textContent = down === 1 ? `answers of the first hidden layer, ${maps} neurons` : `feature maps of the first convolution, ${maps} of ${across}×${down}`;
@@ -119,15 +146,29 @@ export async function showFilters() {
   $('filters-about').textContent = `weights of the first layer, ${count} of ${width}×${height}; grey is 0`;
 }
 
+/**
+ * @param {Float32Array} values
+ * @param {(value: number) => number} size
+ */
 const highest = (values, size) => values.reduce((high, value) => Math.max(high, size(value)), 1e-6);
 
+/**
+ * @param {string} tag
+ * @param {string} text
+ */
 function element(tag, text) {
   const made = document.createElement(tag);
   made.textContent = text;
   return made;
 }
 
-// Images, as the worker hands them out (count, channels, height, width, values), side by side on a canvas.
+/**
+ * Images, as the worker hands them out (count, channels, height, width, values), side by side on a canvas.
+ * @param {HTMLCanvasElement} canvas
+ * @param {Iterable<number>} images
+ * @param {number} columns
+ * @param {(value: number) => number} shade
+ */
 function tiles(canvas, [count, channels, height, width, ...values], columns, shade) {
   const gap = count > 1 && width > 1 ? 1 : 0;
   const [across, down] = [width + gap, height + gap];
@@ -141,5 +182,5 @@ function tiles(canvas, [count, channels, height, width, ...values], columns, sha
       image.data[at + 3] = 255;
     }
   }
-  canvas.getContext('2d').putImageData(image, 0, 0);
+  contextOf(canvas).putImageData(image, 0, 0);
 }

@@ -6,17 +6,16 @@ use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use web_time::Instant;
 
 use super::schema::Measurement;
-use super::training;
-use crate::batches::DeviceSplit;
-use crate::dataset::Dataset;
-use crate::device::{AdapterKind, DeviceInfo, is_cpu};
+use crate::compute::{AdapterKind, DeviceInfo, Devices, failure, is_cpu, read};
+use crate::data::Dataset;
 use crate::error::{Error, ErrorKind, Result};
-use crate::metrics;
-use crate::recipe::{Augment, Precision};
+use crate::network::Precision;
+use crate::recipe::Augment;
+use crate::training::batches::DeviceSplit;
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
-pub struct Plan {
+pub struct Effort {
     /// Smaller sizes.
     pub quick: bool,
     /// How often each measurement is made, at least.
@@ -25,8 +24,8 @@ pub struct Plan {
     pub software: bool,
 }
 
-impl Plan {
-    /// For a device.
+impl Effort {
+    /// The effort that suits a device.
     pub fn new(quick: bool, info: &DeviceInfo) -> Self {
         let software = info.kind == AdapterKind::Software;
         Self { quick, repeats: if quick || software { 5 } else { 9 }, software }
@@ -38,54 +37,48 @@ impl Plan {
     }
 }
 
-/// Whoever wants to know what is measured.
+/// A benchmark of one device that is under way.
 pub(super) struct Bench<'a> {
-    /// On which device.
+    /// The device as training takes it.
+    pub devices: Devices,
+    /// The device itself.
     pub device: Device,
-    /// How much.
-    pub plan: Plan,
+    /// How much is measured.
+    pub effort: Effort,
     /// Seconds of warming up so far.
     pub warmup: f64,
-    tell: &'a mut dyn FnMut(Told<'_>),
+    tell: &'a mut dyn FnMut(Progress<'_>),
 }
 
-/// What a listener hears.
-pub enum Told<'a> {
+/// How far a benchmark is.
+pub enum Progress<'a> {
     /// The next measurement is under way.
     Begin(&'a str),
     /// It is done.
     Done(Measurement),
 }
 
-/// Measures a device, and returns the seconds that warming up took. `dataset` is the sample that comes with the program.
-///
-/// # Errors
-/// Device: it failed, was lost, or is out of memory. Training: its results are not those of the CPU.
-pub async fn measure(device: &Device, plan: Plan, dataset: &Dataset, tell: &mut dyn FnMut(Told<'_>)) -> Result<f64> {
-    let mut bench = Bench { device: device.clone().inner(), plan, warmup: 0.0, tell };
-    bench.transfers().await?;
-    bench.memory().await?;
-    bench.arithmetic().await?;
-    bench.gather(dataset).await?;
-    training::measure(&mut bench, dataset).await?;
-    Ok(bench.warmup)
-}
+impl<'a> Bench<'a> {
+    /// Nothing is measured yet.
+    pub fn new(devices: &Devices, effort: Effort, tell: &'a mut dyn FnMut(Progress<'_>)) -> Self {
+        let device = devices.main().clone().inner();
+        Self { devices: devices.clone(), device, effort, warmup: 0.0, tell }
+    }
 
-impl Bench<'_> {
     /// Says what is measured next.
     pub fn begin(&mut self, name: &str) {
-        (self.tell)(Told::Begin(name));
+        (self.tell)(Progress::Begin(name));
     }
 
     /// Says what was measured: `amount / seconds` of every repeat, in `unit`.
     pub fn rate(&mut self, name: &str, unit: &str, amount: f64, seconds: &[f64], note: Option<String>) {
         let values = seconds.iter().map(|s| amount / s).collect();
-        (self.tell)(Told::Done(Measurement::new(name, unit, values, true, note)));
+        (self.tell)(Progress::Done(Measurement::new(name, unit, values, true, note)));
     }
 
     /// Says how long something took.
     pub fn time(&mut self, name: &str, unit: &str, values: Vec<f64>, note: Option<String>) {
-        (self.tell)(Told::Done(Measurement::new(name, unit, values, false, note)));
+        (self.tell)(Progress::Done(Measurement::new(name, unit, values, false, note)));
     }
 
     /// Seconds of `work`, which starts something on the device and ends with what to wait for; each repeat is of as
@@ -100,12 +93,12 @@ impl Bench<'_> {
         self.warmup += (first - second).max(0.0);
         let rounds = (0.02 / second.max(1e-7)).clamp(1.0, 1000.0) as usize;
         let mut seconds = Vec::new();
-        for _ in 0..self.plan.repeats {
+        for _ in 0..self.effort.repeats {
             let start = Instant::now();
             for _ in 1..rounds {
                 // Else a fusing backend would see that nobody wants the result, and not compute it.
                 let result = work();
-                self.device.flush().map_err(|e| Error::device(&e))?;
+                self.device.flush().map_err(|e| failure::device(&e))?;
                 drop(result);
             }
             finish(work()).await?;
@@ -114,8 +107,8 @@ impl Bench<'_> {
         Ok(seconds)
     }
 
-    async fn transfers(&mut self) -> Result<()> {
-        let n = self.plan.size(16 << 20, 4 << 20);
+    pub async fn transfers(&mut self) -> Result<()> {
+        let n = self.effort.size(16 << 20, 4 << 20);
         let gigabytes = 4e-9 * n as f64;
         let data = TensorData::new(vec![1.0f32; n], [n]);
         let device = self.device.clone();
@@ -126,9 +119,9 @@ impl Bench<'_> {
             self.begin("download");
             let tensor = Tensor::<1>::from_data(data, &device);
             let mut seconds = Vec::new();
-            for _ in 0..=self.plan.repeats {
+            for _ in 0..=self.effort.repeats {
                 let start = Instant::now();
-                metrics::read(tensor.clone()).await?;
+                read(tensor.clone()).await?;
                 seconds.push(start.elapsed().as_secs_f64());
             }
             self.rate("download", "GB/s", gigabytes, &seconds[1..], None);
@@ -145,9 +138,9 @@ impl Bench<'_> {
         Ok(())
     }
 
-    async fn memory(&mut self) -> Result<()> {
+    pub async fn memory(&mut self) -> Result<()> {
         self.begin("memory");
-        let n = if self.plan.software { 4 << 20 } else { 16 << 20 }; // 64 MB are in nobody's cache
+        let n = if self.effort.software { 4 << 20 } else { 16 << 20 }; // 64 MB are in nobody's cache
         let values = Tensor::<1>::ones([n], &self.device);
         let seconds = self.seconds(|| values.clone() * 2.0).await?;
         // Read once, written once.
@@ -155,10 +148,10 @@ impl Bench<'_> {
         Ok(())
     }
 
-    async fn arithmetic(&mut self) -> Result<()> {
+    pub async fn arithmetic(&mut self) -> Result<()> {
         let half = Precision::F16.on(&self.device) == Precision::F16;
-        let n = self.plan.size(2048, 512);
-        let (images, channels, side) = (self.plan.size(64, 16), 64, 32);
+        let n = self.effort.size(2048, 512);
+        let (images, channels, side) = (self.effort.size(64, 16), 64, 32);
         for (dtype, suffix) in [(FloatDType::F32, "f32"), (FloatDType::F16, "f16")] {
             if dtype == FloatDType::F16 && !half {
                 continue;
@@ -186,7 +179,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    async fn gather(&mut self, dataset: &Dataset) -> Result<()> {
+    pub async fn gather(&mut self, dataset: &Dataset) -> Result<()> {
         let batch = dataset.train.len().min(500);
         let split = DeviceSplit::new(&dataset.train, &self.device);
         let order = split.shuffled(0, 0, Augment::OFF);
@@ -208,7 +201,7 @@ impl Bench<'_> {
 
 /// Checks a sum over ones: a kernel that was not run is fast.
 async fn check_ones(name: &str, sum: Tensor<1>, expected: usize) -> Result<()> {
-    match metrics::read(sum).await?.first() {
+    match read(sum).await?.first() {
         Some(&found) if (found - expected as f32).abs() < 0.5 => Ok(()),
         found => {
             let message = format!("wrong results: {name} of ones gives {found:?}, expected {expected}");
@@ -224,7 +217,7 @@ async fn check_ones(name: &str, sum: Tensor<1>, expected: usize) -> Result<()> {
 pub async fn finish(result: Tensor<1>) -> Result<()> {
     let device = result.device();
     if cfg!(target_family = "wasm") {
-        return metrics::read(result.narrow(0, 0, 1)).await.map(drop); // a browser cannot wait without reading
+        return read(result.narrow(0, 0, 1)).await.map(drop); // a browser cannot wait without reading
     }
-    device.sync().map_err(|e| Error::device(&e))
+    device.sync().map_err(|e| failure::device(&e))
 }

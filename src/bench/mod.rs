@@ -6,10 +6,12 @@
 mod measure;
 #[cfg(feature = "native")]
 mod render;
+mod run;
 mod schema;
 mod training;
 
-pub use measure::{Plan, Told, measure};
+pub use measure::{Effort, Progress};
 #[cfg(feature = "native")]
 pub use render::{csv, html, markdown};
+pub use run::measure;
 pub use schema::{Machine, Measurement, Report, Row, SCHEMA, Tool};

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::schema::{Measurement, Report, Row};
-use crate::device::AdapterKind;
+use crate::compute::AdapterKind;
 use crate::report::console::{duration, short, thousands};
 use crate::report::page::escape;
 
@@ -88,7 +88,7 @@ fn notes(reports: &[Report]) -> Vec<String> {
     let line = |report: &Report| {
         let (tool, machine) = (&report.tool, &report.machine);
         let or = |what: &str, value: &str| if value.is_empty() { String::new() } else { format!(", {what} {value}") };
-        let quick = if report.quick { ", --quick" } else { "" };
+        let quick = if report.quick { ", quick" } else { "" };
         format!(
             "{} {}{}{}{}{quick}; {}, {} threads, {}; {}",
             tool.name,

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::device::DeviceInfo;
+use crate::compute::DeviceInfo;
 
 /// What the field `schema` says.
 pub const SCHEMA: &str = "tinderbox-bench/1";
@@ -17,15 +17,15 @@ pub const SCHEMA: &str = "tinderbox-bench/1";
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: String,
-    /// What measured.
+    /// The program that measured.
     pub tool: Tool,
-    /// Where.
+    /// The computer that was measured.
     pub machine: Machine,
     /// UTC, as `2026-11-24T10:00:00Z`.
     pub date: String,
     /// Whether sizes and repeats were cut down to finish within a minute on a CPU.
     pub quick: bool,
-    /// A row a device.
+    /// A row for each device.
     pub rows: Vec<Row>,
 }
 
@@ -34,7 +34,7 @@ pub struct Report {
 pub struct Tool {
     /// `tinderbox`, or the name of a peer.
     pub name: String,
-    /// Its version.
+    /// The version of the program.
     pub version: String,
     /// The git commit it was built from, with `-dirty` if there were changes; empty if unknown.
     #[serde(default)]
@@ -76,7 +76,7 @@ pub struct Machine {
 pub struct Row {
     /// The device's name, or the peer's and its version.
     pub name: String,
-    /// What it is.
+    /// What the device is.
     pub device: DeviceInfo,
     /// Why the row ends early, or its results cannot be trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,9 +99,9 @@ pub struct Measurement {
     pub unit: String,
     /// The median of the repeats.
     pub median: f64,
-    /// The lowest.
+    /// The lowest of the repeats.
     pub low: f64,
-    /// The highest.
+    /// The highest of the repeats.
     pub high: f64,
     /// How often it was measured.
     pub repeats: usize,
@@ -113,7 +113,7 @@ pub struct Measurement {
 }
 
 impl Measurement {
-    /// Of at least one value.
+    /// The measurement of at least one value.
     pub fn new(name: &str, unit: &str, mut values: Vec<f64>, higher_is_better: bool, note: Option<String>) -> Self {
         values.sort_by(f64::total_cmp);
         let n = values.len();

@@ -1,6 +1,7 @@
 //! Training and inference measured, and checked against the CPU.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::module::Module;
@@ -8,14 +9,14 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use web_time::Instant;
 
 use super::measure::{Bench, finish};
-use crate::dataset::{Dataset, ImageShape};
-use crate::device::is_cpu;
+use crate::compute::{Devices, is_cpu};
+use crate::data::{Dataset, Identity, ImageShape};
 use crate::error::{Error, ErrorKind, Result};
-use crate::metrics::EpochMetrics;
-use crate::model::Model;
-use crate::optimizer::Optimizer;
+use crate::network::Model;
 use crate::recipe::Recipe;
-use crate::train::{self, Event, Observer, Observers, TrainState};
+use crate::training::batches::Batch;
+use crate::training::metrics::EpochMetrics;
+use crate::training::{Event, Observer, Observers, Plan, Step, TrainState, train};
 
 /// Test accuracy that the sample is trained to, in percent.
 const TARGET: f64 = 95.0;
@@ -27,7 +28,8 @@ const RELATIVE_LOSS: f64 = 0.02;
 /// Seconds after which training to an accuracy is not repeated.
 const LONG: f64 = 60.0;
 
-pub(super) async fn measure(bench: &mut Bench<'_>, dataset: &Dataset) -> Result<()> {
+/// Training and inference of the sample's networks and of a convolutional one.
+pub(super) async fn measure(bench: &mut Bench<'_>, dataset: &Arc<Dataset>) -> Result<()> {
     linear(bench, dataset).await?;
     inference(bench, dataset).await?;
     time_to_accuracy(bench, dataset).await?;
@@ -35,10 +37,10 @@ pub(super) async fn measure(bench: &mut Bench<'_>, dataset: &Dataset) -> Result<
 }
 
 /// Epochs of `linear_v1` with batch normalization on the sample, batch 500, checked against the CPU's.
-async fn linear(bench: &mut Bench<'_>, dataset: &Dataset) -> Result<()> {
+async fn linear(bench: &mut Bench<'_>, dataset: &Arc<Dataset>) -> Result<()> {
     bench.begin("train_linear_v1");
-    let recipe = Recipe { epochs: bench.plan.repeats + 1, ..sample("linear_v1-bn-ce")? };
-    let trained = run(&recipe, dataset, &bench.device, Observers::default()).await?;
+    let recipe = Recipe { epochs: bench.effort.repeats + 1, ..sample("linear_v1-bn-ce")? };
+    let trained = run(&recipe, dataset, &bench.devices).await?;
     let history = &trained.progress.history;
     let seconds = |i: usize| dataset.train.len() as f64 / history[i].images_per_second;
     bench.warmup += (seconds(0) - seconds(1)).max(0.0);
@@ -46,7 +48,7 @@ async fn linear(bench: &mut Bench<'_>, dataset: &Dataset) -> Result<()> {
     bench.rate("train_linear_v1", "images/s", dataset.train.len() as f64, &rest, Some("batch 500".into()));
 
     if !is_cpu(&bench.device) {
-        let expected = run(&recipe, dataset, &Device::flex(), Observers::default()).await?;
+        let expected = run(&recipe, dataset, &Devices::cpu()).await?;
         if let (Some(found), Some(expected)) = (history.last(), expected.progress.history.last()) {
             check(found, expected)?;
         }
@@ -67,20 +69,20 @@ fn check(found: &EpochMetrics, expected: &EpochMetrics) -> Result<()> {
 }
 
 /// Wall time from the first step until the test accuracy is reached, from one and the same seed.
-async fn time_to_accuracy(bench: &mut Bench<'_>, dataset: &Dataset) -> Result<()> {
+async fn time_to_accuracy(bench: &mut Bench<'_>, dataset: &Arc<Dataset>) -> Result<()> {
     let name = format!("time_to_{TARGET}_percent");
     bench.begin(&name);
     let recipe = Recipe { batch_size: 100, epochs: 40, ..sample("linear_v1-bn-ce")? };
     let warming = Instant::now();
-    run(&Recipe { epochs: 1, ..recipe.clone() }, dataset, &bench.device, Observers::default()).await?;
+    run(&Recipe { epochs: 1, ..recipe.clone() }, dataset, &bench.devices).await?;
     let first = warming.elapsed().as_secs_f64();
     let mut times = Vec::new();
-    for _ in 0..bench.plan.repeats {
+    for _ in 0..bench.effort.repeats {
         let (reached, stop) = (Cell::new(None), AtomicUsize::new(0));
         let until = Until { reached: &reached, stop: &stop };
-        let state = train::start(&recipe, dataset, &bench.device);
-        let mut observers = Observers(vec![Box::new(until)]);
-        match train::train(&recipe, dataset, std::slice::from_ref(&bench.device), state, &stop, &mut observers).await {
+        let plan = Plan::new(&recipe, dataset)?;
+        let mut observers = Observers::default().with(until);
+        match train(&plan, &bench.devices, plan.start(&bench.device), &stop, &mut observers).await {
             Err(e) if reached.get().is_none() => return Err(e),
             Ok(_) if reached.get().is_none() => {
                 let message = format!("{TARGET} % was not reached within {} epochs", recipe.epochs);
@@ -121,8 +123,8 @@ impl Observer for Until<'_> {
 }
 
 /// How long a network takes to answer.
-async fn inference(bench: &mut Bench<'_>, dataset: &Dataset) -> Result<()> {
-    let model = Model::new(&sample("linear_v1-bn-ce")?, dataset.shape(), 10, &bench.device);
+async fn inference(bench: &mut Bench<'_>, dataset: &Arc<Dataset>) -> Result<()> {
+    let model = sample("linear_v1-bn-ce")?.model(dataset.shape(), 10, &bench.device)?;
     infer(bench, "linear_v1", None, &model, dataset.shape()).await
 }
 
@@ -151,24 +153,26 @@ async fn infer(
 /// Steps of `vgg11` with Adam on made-up images; narrow and in small batches on a software adapter, and then under
 /// another name.
 async fn vgg(bench: &mut Bench<'_>) -> Result<()> {
-    let narrow = bench.plan.software;
+    let narrow = bench.effort.software;
     let (name, width, batch) = if narrow { ("vgg11_narrow", 0.125, 16) } else { ("vgg11", 1.0, 128) };
     let note = if narrow { Some(format!("width {width}")) } else { None };
     let shape = ImageShape { channels: 3, height: 32, width: 32 };
-    let recipe = Recipe { width, batch_size: batch, ..Recipe::preset("cifar10-vgg11")? };
+    let base = Recipe::preset("cifar10-vgg11")?;
+    let recipe = Recipe { network: base.network.clone().with(|settings| settings.width = width), ..base };
     let full = format!("train_{name}");
     bench.begin(&full);
     let device = bench.device.clone().autodiff();
-    let mut optimizer = Optimizer::new(recipe.optimizer);
-    let mut model = Model::new(&recipe, shape, 10, &device);
+    let step = Step::new(recipe.loss, recipe.label_smoothing, recipe.precision);
+    let mut optimizer = step.optimizer(recipe.optimizer);
+    let mut model = recipe.model(shape, 10, &device)?;
     let (images, labels) = made_up(batch, shape, &bench.device);
     let mut seconds = Vec::new();
-    for _ in 0..bench.plan.repeats + 2 {
+    for _ in 0..bench.effort.repeats + 2 {
         let start = Instant::now();
-        let loss = recipe.loss.compute(model.forward(images.clone()), labels.clone(), 0.0);
-        let gradients = loss.backward();
-        model = optimizer.step(recipe.learning_rate, model, gradients);
-        finish(loss.inner()).await?;
+        let made_up = Batch { images: images.clone(), labels: labels.clone() };
+        let (next, loss) = step.run(model, &mut optimizer, made_up, recipe.learning_rate);
+        model = next;
+        finish(loss).await?;
         seconds.push(start.elapsed().as_secs_f64());
     }
     let rest = seconds.split_off(2); // the first two compile, tune, and fill caches
@@ -185,12 +189,12 @@ fn with_batch(note: &Option<String>, batch: usize) -> String {
 
 /// A preset on the sample.
 fn sample(preset: &str) -> Result<Recipe> {
-    Ok(Recipe { dataset: "mnist-sample".into(), ..Recipe::preset(preset)? })
+    Ok(Recipe { dataset: Identity::MnistSample, ..Recipe::preset(preset)? })
 }
 
-async fn run(recipe: &Recipe, dataset: &Dataset, device: &Device, mut observers: Observers<'_>) -> Result<TrainState> {
-    let state = train::start(recipe, dataset, device);
-    train::train(recipe, dataset, std::slice::from_ref(device), state, &AtomicUsize::new(0), &mut observers).await
+async fn run(recipe: &Recipe, dataset: &Arc<Dataset>, devices: &Devices) -> Result<TrainState> {
+    let (plan, mut observers) = (Plan::new(recipe, dataset)?, Observers::default());
+    train(&plan, devices, plan.start(devices.main()), &AtomicUsize::new(0), &mut observers).await
 }
 
 /// Images `[n, channels, h, w]` and labels `[n]` that look like nothing.

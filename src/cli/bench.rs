@@ -3,18 +3,21 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use super::print_json;
-use crate::bench::{self, Machine, Measurement, Plan, Report, Row, SCHEMA, Told, Tool};
-use crate::dataset::{self, DataSource};
-use crate::device::{self, Candidate, Request};
+use super::output::print_json;
+use super::terminal::say;
+use super::words;
+use crate::bench::{self, Effort, Machine, Measurement, Progress, Report, Row, SCHEMA, Tool};
+use crate::compute::{Candidate, Devices, Request, choose, cpu_model, list, tuning};
+use crate::data::{Identity, load};
 use crate::error::{Error, ErrorKind, Result};
-use crate::tuning;
+use crate::notice::silent;
 
 /// Measure how fast every device is: transfers, arithmetic, training, inference, and whether its results are right.
 ///
@@ -29,7 +32,7 @@ pub struct BenchArgs {
     /// Only this device: cpu, gpu, an index of `tinderbox devices`, or part of a name [default: all]
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
-    /// Smaller sizes and fewer repeats; under a minute on a CPU
+    /// Smaller sizes and fewer repeats; about a minute on a CPU
     #[arg(long)]
     quick: bool,
     /// Give a device up after this many seconds
@@ -43,7 +46,7 @@ pub struct BenchArgs {
     compare: Vec<PathBuf>,
     /// Measure one device in this process, and write a line of JSON for each step
     #[arg(long, hide = true, value_name = "INDEX")]
-    worker: Option<usize>,
+    measure: Option<usize>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -58,7 +61,7 @@ enum Format {
     Html,
 }
 
-/// What a worker says, a line of JSON each.
+/// What a measuring process says, a line of JSON each.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Line {
@@ -69,8 +72,8 @@ enum Line {
 }
 
 pub fn run(args: BenchArgs) -> Result<()> {
-    if let Some(index) = args.worker {
-        return work(index, args.quick);
+    if let Some(index) = args.measure {
+        return measure(index, args.quick);
     }
     if !args.compare.is_empty() {
         let reports = args.compare.iter().map(read).collect::<Result<Vec<_>>>()?;
@@ -101,14 +104,14 @@ fn write(reports: &[Report], format: Format) -> Result<()> {
         Format::Html => bench::html(reports),
         Format::Md | Format::Json => bench::markdown(reports),
     };
-    crate::say!("{}", text.trim_end());
+    say!("{}", text.trim_end());
     Ok(())
 }
 
 fn machine() -> Machine {
     Machine {
         os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-        cpu: device::cpu_model(),
+        cpu: cpu_model(),
         threads: std::thread::available_parallelism().map_or(1, usize::from),
     }
 }
@@ -131,10 +134,10 @@ fn read(path: &PathBuf) -> Result<Report> {
 /// Measures the devices one after the other.
 fn rows(args: &BenchArgs) -> Result<Vec<Row>> {
     let all = Request::Name(String::new());
-    let candidates = device::list(&all);
+    let candidates = list(&all);
     let chosen: Vec<usize> = match &args.device {
         None => (0..candidates.len()).collect(),
-        Some(name) => vec![device::choose(&candidates, &Request::from(name.as_str()))?],
+        Some(name) => vec![choose(&candidates, &Request::from(name.as_str()))?],
     };
     chosen.into_iter().map(|index| row(&candidates[index], index, args)).collect()
 }
@@ -158,7 +161,7 @@ fn row(candidate: &Candidate, index: usize, args: &BenchArgs) -> Result<Row> {
     let failed = |e: std::io::Error| Error::new(ErrorKind::Io, format!("a process for {} fails: {e}", row.device));
     let program = std::env::current_exe().map_err(failed)?;
     let mut command = Command::new(program);
-    command.args(["bench", "--worker", &index.to_string()]).args(args.quick.then_some("--quick"));
+    command.args(["bench", "--measure", &index.to_string()]).args(args.quick.then_some("--quick"));
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(failed)?;
     let failure = follow(&mut child, Duration::from_secs(args.timeout), &mut row);
@@ -171,7 +174,7 @@ fn row(candidate: &Candidate, index: usize, args: &BenchArgs) -> Result<Row> {
     Ok(row)
 }
 
-/// Takes down what a worker says, and returns how it failed, if it did.
+/// Takes down what a measuring process says, and returns how it failed, if it did.
 fn follow(child: &mut Child, timeout: Duration, row: &mut Row) -> Option<String> {
     let (send, lines) = mpsc::channel();
     let (Some(stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
@@ -222,26 +225,26 @@ fn follow(child: &mut Child, timeout: Duration, row: &mut Row) -> Option<String>
 }
 
 /// The process of one device.
-fn work(index: usize, quick: bool) -> Result<()> {
+fn measure(index: usize, quick: bool) -> Result<()> {
     let tell = |line: &Line| {
         let text = serde_json::to_string(line).unwrap_or_default(); // plain data, which JSON always holds
-        crate::say!("{text}");
+        say!("{text}");
     };
     let measured = || -> Result<f64> {
-        let mut candidates = device::list(&Request::Name(String::new()));
+        let mut candidates = list(&Request::Name(String::new()));
         let request = Request::Index(index);
-        let candidate = candidates.swap_remove(device::choose(&candidates, &request)?);
-        let plan = Plan::new(quick, &candidate.info);
-        let device = candidate.open()?;
-        let sample = dataset::load(&DataSource::MnistSample, None)?.dataset;
-        pollster::block_on(bench::measure(&device, plan, &sample, &mut |told| match told {
-            Told::Begin(name) => tell(&Line::Begin(name.into())),
-            Told::Done(measurement) => tell(&Line::Done(measurement)),
+        let candidate = candidates.swap_remove(choose(&candidates, &request)?);
+        let (effort, info) = (Effort::new(quick, &candidate.info), candidate.info.clone());
+        let devices = Devices::one(candidate.open()?, info);
+        let sample = Arc::new(load(&Identity::MnistSample, None, &mut silent)?.dataset);
+        pollster::block_on(bench::measure(&devices, effort, &sample, &mut |progress| match progress {
+            Progress::Begin(name) => tell(&Line::Begin(name.into())),
+            Progress::Done(measurement) => tell(&Line::Done(measurement)),
         }))
     };
     match measured() {
         Ok(warmup_seconds) => tell(&Line::Finished { warmup_seconds, tuned: tuning::tuned() }),
-        Err(e) => tell(&Line::Failed(e.to_string())),
+        Err(e) => tell(&Line::Failed(words::error(&e))),
     }
     Ok(())
 }

@@ -4,10 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::print_json;
+use super::output::print_json;
+use super::terminal::say;
+use super::words;
 use crate::error::{Error, Result};
-use crate::report::experiment::{Experiment, Run};
-use crate::run_dir::RunDir;
+use crate::report::experiment::Experiment;
+use crate::report::run::Run;
+use crate::report::write::write;
+use crate::runs::RunDir;
 
 /// Put runs side by side: a table on the terminal, charts and a report in a folder.
 ///
@@ -31,9 +35,9 @@ pub struct CompareArgs {
 pub fn run(args: CompareArgs) -> Result<()> {
     let mut runs: Vec<Run> = Vec::new();
     for path in args.runs.iter().flat_map(|path| runs_in(path)) {
-        match RunDir::open(&path).and_then(|dir| Run::read(&dir)) {
+        match RunDir::open(&path).and_then(|dir| dir.summary()) {
             Ok(run) => runs.push(run),
-            Err(e) => eprintln!("warning: left out: {e}"),
+            Err(e) => eprintln!("warning: left out: {}", words::error(&e)),
         }
     }
     if runs.is_empty() {
@@ -44,14 +48,14 @@ pub fn run(args: CompareArgs) -> Result<()> {
     experiment.tell_apart();
     let out = args.out.or_else(|| (!args.json).then(|| "runs/comparison".into()));
     if let Some(out) = &out {
-        experiment.write(out)?;
+        write(&experiment, out)?;
     }
     if args.json {
         return print_json(&experiment.runs);
     }
-    crate::say!("{}", experiment.text_table());
+    say!("{}", experiment.text_table());
     if let Some(out) = out {
-        crate::say!("report: {}", out.join("report.html").display());
+        say!("report: {}", out.join("report.html").display());
     }
     Ok(())
 }

@@ -3,8 +3,9 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::print_json;
-use crate::device::{self, DeviceInfo, Request};
+use super::output::print_json;
+use super::terminal::say;
+use crate::compute::{DeviceInfo, Request, choose, list};
 use crate::error::Result;
 use crate::report::experiment::text_table;
 
@@ -28,8 +29,8 @@ struct Row<'a> {
 }
 
 pub fn run(args: DevicesArgs) -> Result<()> {
-    let candidates = device::list(&Request::Name(String::new()));
-    let default = device::choose(&candidates, &Request::Best)?;
+    let candidates = list(&Request::Name(String::new()));
+    let default = choose(&candidates, &Request::Best)?;
     let rows = candidates.iter().enumerate().map(|(index, c)| Row { index, default: index == default, info: &c.info });
     if args.json {
         return print_json(&rows.collect::<Vec<_>>());
@@ -51,12 +52,12 @@ pub fn run(args: DevicesArgs) -> Result<()> {
             ]
         }))
         .collect();
-    crate::say!("{}", text_table(&table));
+    say!("{}", text_table(&table));
     for candidate in &candidates {
         if let Some(reason) = &candidate.info.unusable {
-            crate::say!("{} cannot train: {reason}", candidate.info);
+            say!("{} cannot train: {reason}", candidate.info);
         }
     }
-    crate::say!("* is what a bare run takes");
+    say!("* is what a bare run takes");
     Ok(())
 }

@@ -1,16 +1,19 @@
 //! `tinderbox export`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use burn::module::Module;
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 
-use super::evaluate::Checkpoint;
+use super::args::Checkpoint;
+use super::output::write_weights;
+use super::terminal::say;
 use crate::error::{Error, Result};
-use crate::infer::Trained;
-use crate::run_dir::{RunDir, write_atomically};
-use crate::{onnx, site, weights};
+use crate::files::write_atomically;
+use crate::network::pytorch;
+use crate::runs::{RunDir, Trained};
+use crate::{site, weights};
 
 /// Write a run's weights for use elsewhere.
 #[derive(Args)]
@@ -25,7 +28,7 @@ pub struct ExportArgs {
     /// Which weights: best, last or epoch-N
     #[arg(long, default_value = "best")]
     checkpoint: Checkpoint,
-    /// The file to write, or for the web a folder, which is made, and must be empty if it is there
+    /// The file to write, or for web and pytorch a folder, which is made, and must be empty if it is there
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
     /// With safetensors: layers in half precision, half the size
@@ -46,6 +49,8 @@ enum Target {
     Burnpack,
     /// The network itself, for ONNX Runtime and others: images in [0, 1] in, logits out
     Onnx,
+    /// A folder with the network as Python (network.py, a torch.nn.Sequential) and its weights (model.safetensors)
+    Pytorch,
 }
 
 pub fn run(args: ExportArgs) -> Result<()> {
@@ -56,24 +61,32 @@ pub fn run(args: ExportArgs) -> Result<()> {
         return web(&args);
     }
     let trained = Trained::open(&args.run, args.checkpoint.name(), &Device::flex())?;
-    let (model, about) = (trained.model.valid(), trained.about.to_json());
+    let (model, metadata) = (trained.model.valid(), trained.metadata.to_json());
     let bytes = match args.to {
-        Target::Burnpack => weights::to_burnpack(&model, &about),
-        Target::Onnx => onnx::to_bytes(&model, &trained.about),
-        Target::Safetensors if args.half => weights::to_half_bytes(&model, &about),
-        Target::Safetensors | Target::Web => weights::to_bytes(&model, &about),
-    };
-    let bytes = bytes.map_err(|e| Error::unwritable("the weights", &e))?;
-    write(&args.out, &bytes)
+        Target::Burnpack => weights::to_burnpack(&model, &metadata),
+        Target::Onnx => weights::to_onnx(&model, &trained.metadata),
+        Target::Safetensors if args.half => weights::to_half_bytes(&model, &metadata),
+        Target::Safetensors | Target::Pytorch | Target::Web => weights::to_bytes(&model, &metadata),
+    }?;
+    if args.to == Target::Pytorch {
+        return python(&args, &trained, &bytes);
+    }
+    write_weights(&args.out, &bytes)
 }
 
-/// Writes a file of weights, and says so.
-pub(super) fn write(out: &Path, bytes: &[u8]) -> Result<()> {
-    if out.is_dir() {
-        return Err(Error::usage(format!("{} is a folder: --out names the file to write", out.display())));
+/// The network as Python beside its weights.
+fn python(args: &ExportArgs, trained: &Trained, bytes: &[u8]) -> Result<()> {
+    check_empty(args)?;
+    crate::files::make_folder(&args.out)?;
+    let source = pytorch::source(trained.model.network(), &trained.metadata.recipe.short_name());
+    write_atomically(&args.out.join("network.py"), source.as_bytes())?;
+    write_weights(&args.out.join("model.safetensors"), bytes)
+}
+
+fn check_empty(args: &ExportArgs) -> Result<()> {
+    if std::fs::read_dir(&args.out).is_ok_and(|mut files| files.next().is_some()) {
+        return Err(Error::usage(format!("{} is not empty: choose another --out", args.out.display())));
     }
-    write_atomically(out, bytes)?;
-    crate::say!("{}: {} bytes", out.display(), bytes.len());
     Ok(())
 }
 
@@ -82,13 +95,11 @@ fn web(args: &ExportArgs) -> Result<()> {
         return Err(Error::usage("--to web takes the folder of a run, not a file: its page tells how the run went"));
     }
     let dir = RunDir::open(&args.run)?;
-    if std::fs::read_dir(&args.out).is_ok_and(|mut files| files.next().is_some()) {
-        return Err(Error::usage(format!("{} is not empty: choose another --out", args.out.display())));
-    }
+    check_empty(args)?;
     let site = site::build(&site::page_dir(args.page.clone()), Some((&dir, args.checkpoint.name())))?;
     eprintln!("notice: compressing the page, once, as small as it gets; this may take a minute");
     let [gzip, brotli] = site::write(&site, &args.out)?;
-    crate::say!(
+    say!(
         "{}: {} files; a host sends {:.1} MB with gzip, {:.1} MB with brotli",
         args.out.display(),
         site.len(),

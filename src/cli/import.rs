@@ -7,38 +7,47 @@ use burn::module::Module;
 use burn::tensor::Device;
 use clap::Args;
 
-use super::export::write;
-use super::{DataArgs, DeviceArgs};
-use crate::batches::DeviceSplit;
-use crate::dataset::{self, DataSource};
+use super::args::{DataArgs, DeviceArgs};
+use super::output::write_weights;
+use super::recipe_args::with_typed;
+use super::terminal::{self, say};
+use crate::data::{Identity, load};
 use crate::error::{Error, Result};
-use crate::metrics::evaluate;
-use crate::model::{Model, check_fit};
-use crate::recipe::{Architecture, Pool, Recipe};
-use crate::train::evaluation_batch;
-use crate::weights::{self, About};
+use crate::files;
+use crate::network::Network;
+use crate::network::layers::AnyLayer;
+use crate::recipe::{DEFAULT_PRESET, Recipe};
+use crate::training::batches::DeviceSplit;
+use crate::training::metrics::{evaluate, evaluation_batch};
+use crate::weights::{self, Metadata};
 
 /// Take weights that PyTorch saved: measure them, and write them as a file that evaluate, predict and the page use.
 ///
-/// The tensors must have the names of this program's networks, as `tinderbox export --to safetensors` writes them:
-/// `fc1.weight`, `bn1.running_mean` and so on. A .pth file is read without executing anything in it.
+/// The tensors must have the names of a torch.nn.Sequential of the same layers, as `tinderbox export --to pytorch` writes it:
+/// `1.weight`, `2.running_mean` and so on. A .pth file is read without executing anything in it.
 #[derive(Args)]
-#[command(after_help = "Example: tinderbox import model.pth --model linear_v1 --dataset mnist --out model.safetensors")]
+#[command(
+    after_help = "Examples:\n  tinderbox import model.pth --model linear_v1 --dataset mnist --out model.safetensors\n  \
+                        tinderbox import model.pth --layers \"flatten, linear 32, relu, linear classes\""
+)]
 pub struct ImportArgs {
     /// A .safetensors file, or one that torch.save wrote
     file: PathBuf,
-    /// linear_v0, linear_v1, vgg11, vgg16 or resnet9
-    #[arg(long)]
-    model: String,
+    /// A network of the catalogue; see `tinderbox models`
+    #[arg(long, required_unless_present = "layers")]
+    model: Option<String>,
+    /// The layers of a network of your own
+    #[arg(long, conflicts_with = "model")]
+    layers: Option<String>,
     /// What the network was trained on: decides the shape of images and the classes, and measures the weights
     #[arg(long, default_value = "mnist")]
-    dataset: DataSource,
+    dataset: Identity,
     /// Factor on the channels of a convolutional network
-    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
-    width: f64,
+    #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]
+    width: Option<String>,
     /// max or avg: how a VGG network halves its images
-    #[arg(long, default_value = "max")]
-    pool: Pool,
+    #[arg(long, value_name = "KIND")]
+    pool: Option<String>,
     /// The file to write
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -48,35 +57,53 @@ pub struct ImportArgs {
     data: DataArgs,
 }
 
+impl ImportArgs {
+    /// The recipe of the network that the options name.
+    fn recipe(&self) -> Result<Recipe> {
+        let typed = [
+            ("network.name", &self.model),
+            ("network.layers", &self.layers),
+            ("network.width", &self.width),
+            ("network.pool", &self.pool),
+        ];
+        let base = Recipe { dataset: self.dataset.clone(), ..Recipe::preset(DEFAULT_PRESET)? };
+        with_typed(&base, &typed.map(|(key, value)| (key, value.as_deref())))
+    }
+}
+
 pub fn run(args: ImportArgs) -> Result<()> {
-    let model: Architecture = args.model.parse()?;
-    let invalid = |e: String| Error::invalid(&args.file, e);
-    let bytes = std::fs::read(&args.file).map_err(|e| Error::io("read", &args.file, &e))?;
+    let invalid = |e: Error| e.in_file(&args.file);
+    let bytes = files::read(&args.file)?;
+    let mut recipe = args.recipe()?;
     // torch.save writes a zip archive, and before version 1.6 a bare pickle.
     let is_pytorch = bytes.get(8) != Some(&b'{') && (bytes.starts_with(b"PK") || bytes.starts_with(&[0x80]));
     let names = if is_pytorch { weights::pytorch_names(&args.file) } else { weights::safetensors_names(&bytes) };
     let batch_norm = names.map_err(invalid)?.iter().any(|name| name.ends_with("running_mean"));
-    let preset = if model.is_convolutional() { "cifar10-vgg11" } else { "linear_v1-bn-ce" };
-    let dataset = args.dataset.to_string();
-    let recipe = Recipe { dataset, model, batch_norm, width: args.width, pool: args.pool, ..Recipe::preset(preset)? };
+    recipe.network = recipe.network.with(|settings| settings.batch_norm = batch_norm);
     recipe.validate()?;
-    let loaded = dataset::load(&args.dataset, args.data.data_dir.as_deref())?.dataset;
-    check_fit(model, loaded.shape())?;
-    let about = About::new(&recipe, loaded.shape(), &loaded.classes);
-    about.check_size(bytes.len()).map_err(|e| Error::invalid(&args.file, e))?;
+    let dataset = load(&args.dataset, args.data.data_dir.as_deref(), &mut terminal::tell)?.dataset;
+    let metadata = Metadata::new(&recipe, dataset.shape(), &dataset.classes);
+    let built = metadata.network()?;
+    metadata.check_size(bytes.len()).map_err(invalid)?;
 
     let (device, info) = args.device.open()?;
-    let fresh = |device: &Device| Model::new(&recipe, about.shape, about.classes.len(), device);
-    let load = |device: &Device| match is_pytorch {
-        true => weights::load_pytorch(fresh(device), &args.file),
-        false => weights::load_bytes(fresh(device), bytes.clone()),
+    let load_onto = |device: &Device| {
+        let fresh = built.build(recipe.seed, recipe.precision, device);
+        let loaded = match is_pytorch {
+            true => weights::load_pytorch(fresh, &args.file),
+            false => weights::load_bytes(fresh, bytes.clone()),
+        };
+        loaded.map_err(|e| {
+            let expected = expected_names(&built);
+            invalid(e.reword(|m| format!("does not fit {}: {m}. Expected {expected}", recipe.network)))
+        })
     };
-    let trained = load(&device).map_err(|e| invalid(format!("does not fit {model}: {e}")))?;
-    let split = DeviceSplit::new(&loaded.test, &device);
-    let (loss, classes, never) = (recipe.loss, loaded.classes.len(), AtomicUsize::new(0));
-    let measured = evaluate(&trained, &split, loss, classes, evaluation_batch(&recipe), &never);
+    let trained = load_onto(&device)?;
+    let split = DeviceSplit::new(&dataset.test, &device);
+    let (loss, classes, never) = (recipe.loss, dataset.classes.len(), AtomicUsize::new(0));
+    let measured = evaluate(&trained, &split, loss, classes, evaluation_batch(recipe.batch_size), &never);
     let measured = pollster::block_on(measured)?;
-    crate::say!(
+    say!(
         "{} on {} test images: accuracy {:.2} %, {loss} loss {:.5} (on {info})",
         args.file.display(),
         split.len(),
@@ -84,8 +111,15 @@ pub fn run(args: ImportArgs) -> Result<()> {
         measured.loss
     );
     let Some(out) = &args.out else { return Ok(()) };
-    let on_cpu = load(&Device::flex()).map_err(invalid)?;
-    let packed =
-        weights::to_bytes(&on_cpu.valid(), &about.to_json()).map_err(|e| Error::unwritable("the weights", &e))?;
-    write(out, &packed)
+    write_weights(out, &weights::to_bytes(&load_onto(&Device::flex())?.valid(), &metadata.to_json())?)
+}
+
+/// The names of the first tensors that the network has, so that one sees how they are called.
+fn expected_names(network: &Network) -> String {
+    let named = network
+        .placed()
+        .enumerate()
+        .flat_map(|(i, (layer, input, _))| layer.parameters(input).into_iter().map(move |p| format!("{i}.{}", p.name)));
+    let names: Vec<String> = named.take(4).collect();
+    format!("{} and so on, as `tinderbox export --to pytorch` writes them", names.join(", "))
 }

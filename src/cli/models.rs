@@ -1,26 +1,33 @@
 //! `tinderbox models`
 
-use burn::tensor::Device;
-use clap::Args;
-use serde_json::json;
+use std::path::Path;
 
-use super::print_json;
-use crate::dataset::ImageShape;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::output::print_json;
+use super::recipe_args::with_typed;
+use super::terminal::say;
+use crate::data::{Identity, ImageShape};
 use crate::error::Result;
-use crate::model::{Model, Summary, check_fit};
-use crate::recipe::{Architecture, Recipe};
+use crate::network::{Architecture, Network, Summary, catalogue};
+use crate::recipe::{DEFAULT_PRESET, Recipe, file};
 use crate::report::console::thousands;
 use crate::report::experiment::text_table;
 
-/// List the networks with what they cost, or show the layers of one.
+/// List the networks with what they cost, or show the layers of one: of the catalogue, of a recipe, or your own.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  tinderbox models\n  tinderbox models vgg11 --width 0.5")]
+#[command(
+    after_help = "Examples:\n  tinderbox models\n  tinderbox models vgg11 --width 0.5\n  tinderbox models recipe.toml\n  \
+                        tinderbox models \"conv 16, norm, relu, pool max 2, flatten, linear classes\""
+)]
 pub struct ModelsArgs {
-    /// linear_v0, linear_v1, vgg11, vgg16 or resnet9
-    name: Option<String>,
+    /// A network of the catalogue, a recipe's file, or layers
+    #[arg(value_name = "NAME|FILE|LAYERS")]
+    network: Option<String>,
     /// Factor on the channels of a convolutional network
-    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
-    width: f64,
+    #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]
+    width: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -28,30 +35,35 @@ pub struct ModelsArgs {
 
 const MNIST: ImageShape = ImageShape { channels: 1, height: 28, width: 28 };
 const CIFAR: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
+/// The data sets that networks are shown for.
+const DATA: [(&str, ImageShape); 2] = [("MNIST", MNIST), ("CIFAR-10", CIFAR)];
+/// Both have ten classes.
+const CLASSES: usize = 10;
 
 pub fn run(args: ModelsArgs) -> Result<()> {
-    match args.name {
-        Some(name) => one(name.parse()?, args.width, args.json),
-        None => all(args.json),
+    let Some(network) = &args.network else { return all(args.json) };
+    let width = ("network.width", args.width.as_deref());
+    if Path::new(network).extension().is_some_and(|ending| ending == "toml") {
+        let recipe = with_typed(&file::read(Path::new(network))?, &[width])?;
+        // Pictures in folders are brought to the size of CIFAR-10's.
+        let data = if matches!(recipe.dataset, Identity::Cifar10 | Identity::Folder(_)) { DATA[1] } else { DATA[0] };
+        return one(&recipe.network, data, args.json);
     }
-}
-
-/// With batch normalization wherever there is a hidden layer, for ten classes.
-fn summarize(model: Architecture, width: f64, shape: ImageShape) -> Result<Summary> {
-    let width = if model.is_convolutional() { width } else { 1.0 };
-    let batch_norm = model != Architecture::LinearV0;
-    let recipe = Recipe { model, width, batch_norm, ..Recipe::preset("cifar10-vgg11")? };
-    recipe.validate()?;
-    Ok(Model::new(&recipe, shape, 10, &Device::flex()).summary(shape))
+    let key = if network.contains([',', ' ']) { "network.layers" } else { "network.name" };
+    let recipe = with_typed(&Recipe::preset(DEFAULT_PRESET)?, &[(key, Some(network)), width])?;
+    // The smaller images first, unless the network was made for the larger ones.
+    let fits = |(_, shape): &&(&str, ImageShape)| recipe.network(*shape, CLASSES).is_ok();
+    let data = DATA.iter().find(fits).unwrap_or(&DATA[1]);
+    one(&recipe.network, *data, args.json)
 }
 
 fn all(as_json: bool) -> Result<()> {
     let mut rows = Vec::new();
-    for name in Architecture::NAMES {
-        let model: Architecture = name.parse()?;
-        for (data, shape) in [("MNIST", MNIST), ("CIFAR-10", CIFAR)] {
-            if check_fit(model, shape).is_ok() {
-                rows.push((name, data, summarize(model, 1.0, shape)?));
+    for entry in &catalogue::CATALOGUE {
+        let architecture = Architecture::named(entry.name)?;
+        for (data, shape) in DATA {
+            if let Ok(network) = Network::new(&architecture, shape, CLASSES) {
+                rows.push((entry.name, data, network.summary()));
             }
         }
     }
@@ -69,31 +81,41 @@ fn all(as_json: bool) -> Result<()> {
             [vec![name.to_string(), data.to_string()], counts.to_vec()].concat()
         }))
         .collect();
-    crate::say!("{}", text_table(&table));
+    say!("{}\n", text_table(&table));
+    for entry in &catalogue::CATALOGUE {
+        say!("{:<10} {}", entry.name, entry.about);
+    }
     Ok(())
 }
 
-fn one(model: Architecture, width: f64, as_json: bool) -> Result<()> {
-    let (data, shape) = if model == Architecture::LinearV1 { ("MNIST", MNIST) } else { ("CIFAR-10", CIFAR) };
-    let summary = summarize(model, width, shape)?;
+fn one(architecture: &Architecture, (data, shape): (&str, ImageShape), as_json: bool) -> Result<()> {
+    let summary = Network::new(architecture, shape, CLASSES)?.summary();
     if as_json {
-        let layers: Vec<_> = summary
-            .layers
-            .iter()
-            .map(|layer| {
-                json!({"name": layer.name, "output": layer.output, "parameters": layer.parameters,
-                       "multiply_adds": layer.multiply_adds})
-            })
-            .collect();
-        return print_json(&json!({"model": model.to_string(), "images": data, "layers": layers,
-            "parameters": summary.parameters(), "multiply_adds": summary.multiply_adds()}));
+        return print_json(&as_value(architecture, data, &summary));
     }
-    let row = |name: &str, output: &str, parameters: u64, multiply_adds: u64| {
-        vec![name.to_string(), output.to_string(), thousands(parameters), thousands(multiply_adds)]
+    let row = |name: &str, layer: &str, output: &str, parameters: u64, multiply_adds: u64| {
+        let counts = [thousands(parameters), thousands(multiply_adds)];
+        [vec![name.to_string(), layer.to_string(), output.to_string()], counts.to_vec()].concat()
     };
-    let mut table = vec![["layer", "output", "parameters", "multiply-adds"].map(String::from).to_vec()];
-    table.extend(summary.layers.iter().map(|l| row(&l.name, &l.output, l.parameters, l.multiply_adds)));
-    table.push(row("all", "", summary.parameters(), summary.multiply_adds()));
-    crate::say!("{model} for {data} images, ten classes\n{}", text_table(&table));
+    let mut table = vec![["", "layer", "output", "parameters", "multiply-adds"].map(String::from).to_vec()];
+    table.extend(
+        summary.rows.iter().map(|l| row(&l.name, &l.layer, &l.output.to_string(), l.parameters, l.multiply_adds)),
+    );
+    table.push(row("", "all", "", summary.parameters(), summary.multiply_adds()));
+    let name = architecture.entry().map_or("your network", |entry| entry.name);
+    say!("{name} for {data} images, ten classes\n{}", text_table(&table));
     Ok(())
+}
+
+fn as_value(architecture: &Architecture, data: &str, summary: &Summary) -> Value {
+    let layers: Vec<_> = summary
+        .rows
+        .iter()
+        .map(|row| {
+            json!({"name": row.name, "layer": row.layer, "output": row.output.to_string(), "parameters": row.parameters,
+                   "multiply_adds": row.multiply_adds})
+        })
+        .collect();
+    json!({"model": architecture.to_string(), "images": data, "layers": layers,
+        "parameters": summary.parameters(), "multiply_adds": summary.multiply_adds()})
 }

@@ -1,17 +1,23 @@
 //! `tinderbox reproduce`
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use super::session::{Session, Stop};
-use super::{DataArgs, DeviceArgs};
-use crate::dataset::{self, DataSource};
+use super::args::{DataArgs, DeviceArgs};
+use super::terminal::{self, say};
+use super::{signals, words};
+use crate::data::{Identity, Loaded, load};
 use crate::error::{Error, ErrorKind, Result};
 use crate::recipe::{CIFAR10_EXERCISE, MNIST_EXERCISE, Recipe};
 use crate::report::claims::{self, Claim};
 use crate::report::console::{duration, thousands};
-use crate::report::experiment::{Experiment, Run};
+use crate::report::experiment::Experiment;
+use crate::report::run::Run;
+use crate::report::write::write;
+use crate::runs::{Job, Session};
+use crate::training::Plan;
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Exercise {
@@ -27,7 +33,7 @@ struct Reference {
     presets: &'static [&'static str],
     epochs: usize,
     title: &'static str,
-    /// What was timed there.
+    /// The runs that were timed there.
     timed: &'static [&'static str],
     /// How long that took there, in seconds.
     seconds: f64,
@@ -106,52 +112,54 @@ pub fn run(args: ReproduceArgs) -> Result<()> {
         Exercise::Mnist => (MNIST, "reproduce-mnist"),
         Exercise::Cifar10 => (CIFAR10, "reproduce-cifar10"),
     };
-    let source: DataSource = args.dataset.as_deref().unwrap_or(reference.dataset).parse()?;
+    let identity: Identity = args.dataset.as_deref().unwrap_or(reference.dataset).parse()?;
     let recipe = |preset: &&str| -> Result<Recipe> {
         let preset = Recipe::preset(preset)?;
+        let takes_width = preset.network.entry().is_some_and(|entry| entry.takes.contains(&"width"));
+        let network = preset.network.clone();
         let recipe = Recipe {
-            dataset: source.to_string(),
+            dataset: identity.clone(),
             epochs: args.epochs.unwrap_or(reference.epochs),
             seed: args.seed,
             fraction: args.fraction,
-            width: if preset.model.is_convolutional() { args.width } else { preset.width },
+            network: if takes_width { network.with(|settings| settings.width = args.width) } else { network },
             ..preset
         };
         recipe.validate()?;
         Ok(recipe)
     };
     let recipes: Vec<Recipe> = reference.presets.iter().map(recipe).collect::<Result<_>>()?;
-    let mut loaded = dataset::load(&source, args.data.data_dir.as_deref())?;
-    loaded.dataset.train = loaded.dataset.train.fraction(args.fraction, loaded.dataset.classes.len());
-    recipes.iter().try_for_each(|recipe| crate::train::check(recipe, &loaded.dataset))?;
-    let (devices, info, _) = args.device.open_all()?;
+    let Loaded { dataset, origin } = load(&identity, args.data.data_dir.as_deref(), &mut terminal::tell)?;
+    let dataset = Arc::new(dataset);
+    let job = |recipe: &Recipe| Ok(Job { name: recipe.short_name(), plan: Plan::new(recipe, &dataset)? });
+    let jobs: Vec<Job> = recipes.iter().map(job).collect::<Result<_>>()?;
+    let (devices, _) = args.device.open_all()?;
+    jobs.iter().try_for_each(|job| job.plan.check_devices(&devices))?;
     let experiment = args.name.unwrap_or_else(|| folder.into());
-    let stop = Stop::install()?;
-
-    let mut session =
-        Session { recipe: recipes[0].clone(), loaded, devices, info, device_arg: None, save_every: None, keep: 0 };
-    let named: Vec<_> = recipes.into_iter().map(|recipe| (recipe.short_name(), recipe)).collect();
-    let wanted = named.len();
-    let runs = session.train_each(&args.out, &experiment, named, &stop)?;
-    if runs.len() < wanted {
+    let stop = signals::install()?;
+    let session = Session { devices, origin, save_every: None, keep: 0, stop: &stop };
+    let runs = session.train_each(&args.out, &experiment, &jobs, &mut terminal::observers, &mut terminal::tell);
+    let runs = runs.map_err(|e| words::with_devices(e, args.device.device.as_deref()))?;
+    if runs.len() < jobs.len() {
         return Err(Error::new(ErrorKind::Training, "not every run of the exercise came to its end"));
     }
-    report(runs, &session, &reference, &args.out.join(experiment))
+    let Some(job) = jobs.first() else { return Ok(()) };
+    report(runs, &session, &job.plan, &reference, &args.out.join(experiment))
 }
 
-fn report(runs: Vec<Run>, session: &Session, reference: &Reference, folder: &Path) -> Result<()> {
+fn report(runs: Vec<Run>, session: &Session<'_>, plan: &Plan, reference: &Reference, folder: &Path) -> Result<()> {
     let timed = runs.iter().filter(|run| reference.timed.contains(&run.name.as_str()));
     let seconds: f64 = timed.map(Run::seconds).sum();
-    let (recipe, data) = (&session.recipe, &session.loaded);
-    let train_images = thousands(data.dataset.train.len() as u64);
+    let (recipe, data) = (plan.recipe(), plan.data());
+    let train_images = thousands(data.train.len() as u64);
     let intro = vec![
         format!(
             "tinderbox {} on {}; {} ({}), {train_images} train and {} test images; batch {}, {} epochs, seed {}.",
             env!("CARGO_PKG_VERSION"),
-            session.info,
+            session.devices.info(),
             recipe.dataset,
-            data.origin,
-            thousands(data.dataset.test.len() as u64),
+            session.origin,
+            thousands(data.test.len() as u64),
             recipe.batch_size,
             recipe.epochs,
             recipe.seed
@@ -167,11 +175,11 @@ fn report(runs: Vec<Run>, session: &Session, reference: &Reference, folder: &Pat
     ];
     let claims = (reference.claims)(&runs);
     let experiment = Experiment { title: reference.title.into(), intro, runs, claims };
-    experiment.write(folder)?;
-    crate::say!("{}\n", experiment.text_table());
+    let page = write(&experiment, folder)?;
+    say!("{}\n", experiment.text_table());
     for claim in &experiment.claims {
-        crate::say!("{}: {}\n  {}", claim.verdict(), claim.text, claim.evidence);
+        say!("{}: {}\n  {}", claim.verdict(), claim.text, claim.evidence);
     }
-    crate::say!("\nreport: {}", folder.join("report.html").display());
+    say!("\nreport: {}", page.display());
     Ok(())
 }

@@ -5,12 +5,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
-use super::DataArgs;
-use crate::dataset::{self, DataSource};
+use super::args::DataArgs;
+use super::terminal::{self, say};
+use crate::data::{Identity, load};
 use crate::error::Result;
+use crate::files::write_atomically;
 use crate::report::plots::encode_png;
-use crate::run_dir::write_atomically;
-use crate::{samples, window};
+use crate::report::samples::grid;
+use crate::window::samples;
 
 /// Show a grid of random images of a data set with their labels.
 #[derive(Args)]
@@ -37,17 +39,17 @@ pub struct SamplesArgs {
 }
 
 pub fn run(args: SamplesArgs) -> Result<()> {
-    let source: DataSource = args.dataset.parse()?;
-    let loaded = dataset::load(&source, args.data.data_dir.as_deref())?;
+    let identity: Identity = args.dataset.parse()?;
+    let dataset = load(&identity, args.data.data_dir.as_deref(), &mut terminal::tell)?.dataset;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let seed = args.seed.unwrap_or(now);
-    let picture = samples::grid(&loaded.dataset.train, &loaded.dataset.classes, args.columns, args.rows, seed)?;
+    let picture = grid(&dataset.train, &dataset.classes, args.columns, args.rows, seed)?;
     match args.png {
         Some(path) => {
             write_atomically(&path, &encode_png(&picture)?)?;
-            crate::say!("wrote {} (seed {seed})", path.display());
+            say!("wrote {} (seed {seed})", path.display());
             Ok(())
         }
-        None => window::show(&format!("{source} samples, seed {seed} (Esc closes)"), &picture),
+        None => samples::show(&format!("{identity} samples, seed {seed} (Esc closes)"), &picture),
     }
 }

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::evaluate::Checkpoint;
+use super::args::Checkpoint;
+use super::terminal::say;
 use crate::error::Result;
-use crate::run_dir::RunDir;
-use crate::{serve, site};
+use crate::runs::RunDir;
+use crate::site;
 
 /// Serve the page on this machine: see digits, draw one, train in the browser.
 #[derive(Args)]
@@ -36,7 +37,7 @@ pub fn run(args: ServeArgs) -> Result<()> {
     if !args.host.is_loopback() {
         eprintln!("notice: whoever reaches {} over the network can see the page and these weights", args.host);
     }
-    serve::serve(site, SocketAddr::new(args.host, args.port), |address| {
-        crate::say!("http://{address}/  (Ctrl-C ends it)");
+    site::serve(site, SocketAddr::new(args.host, args.port), |address| {
+        say!("http://{address}/  (Ctrl-C ends it)");
     })
 }

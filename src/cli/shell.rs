@@ -3,11 +3,12 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::Cli;
+use super::terminal::say;
 use crate::error::{Error, Result};
+use crate::files::make_folder;
 
 /// Print completions for a shell.
 #[derive(Args)]
@@ -18,9 +19,9 @@ pub struct CompletionsArgs {
     shell: Shell,
 }
 
-pub fn completions(args: CompletionsArgs) -> Result<()> {
+pub fn completions(args: CompletionsArgs, command: &mut Command) -> Result<()> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "tinderbox", &mut text);
+    clap_complete::generate(args.shell, command, "tinderbox", &mut text);
     let _ = std::io::stdout().write_all(&text); // a closed pipe is no reason to fail
     Ok(())
 }
@@ -33,10 +34,10 @@ pub struct ManArgs {
     dir: PathBuf,
 }
 
-pub fn man(args: ManArgs) -> Result<()> {
-    std::fs::create_dir_all(&args.dir).map_err(|e| Error::io("create the folder", &args.dir, &e))?;
-    clap_mangen::generate_to(Cli::command().disable_help_subcommand(true), &args.dir)
-        .map_err(|e| Error::io("write into", &args.dir, &e))?;
-    crate::say!("{}: man -l {}/tinderbox.1", args.dir.display(), args.dir.display());
+pub fn man(args: ManArgs, command: Command) -> Result<()> {
+    make_folder(&args.dir)?;
+    clap_mangen::generate_to(command.disable_help_subcommand(true), &args.dir)
+        .map_err(|e| Error::io("write into", &args.dir, e))?;
+    say!("{}: man -l {}/tinderbox.1", args.dir.display(), args.dir.display());
     Ok(())
 }

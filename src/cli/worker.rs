@@ -2,7 +2,11 @@
 
 use clap::Args;
 
-use super::DeviceArgs;
+use super::args::DeviceArgs;
+#[cfg(feature = "remote")]
+use super::terminal::{self, say};
+#[cfg(feature = "remote")]
+use crate::compute::remote;
 use crate::error::Result;
 
 /// Offer this machine's devices to others, which train on them with --device remote:HOST.
@@ -22,24 +26,25 @@ pub struct WorkerArgs {
 
 #[cfg(feature = "remote")]
 pub fn run(args: WorkerArgs) -> Result<()> {
-    let (devices, info, _) = args.device.open_all()?;
-    let ticket = crate::worker::Ticket::path()?;
-    crate::worker::serve(args.listen, devices, |address| {
-        crate::say!("offering {info}");
+    let (devices, _) = args.device.open_all()?;
+    let (ticket, info) = (remote::Ticket::path()?, devices.info().clone());
+    let ready = |address: std::net::SocketAddr| {
+        say!("offering {info}");
         let others = if address.ip().is_loopback() {
             "this machine alone (--listen 0.0.0.0:7370 for others)"
         } else {
             "whoever has the ticket"
         };
-        crate::say!("listening on {address} to {others}");
-        crate::say!("ticket: {}", ticket.display());
+        say!("listening on {address} to {others}");
+        say!("ticket: {}", ticket.display());
         let host = if address.ip().is_unspecified() { "HOST".into() } else { address.ip().to_string() };
-        crate::say!("use: tinderbox train --device remote:{host}:{}", address.port());
-    })
+        say!("use: tinderbox train --device remote:{host}:{}", address.port());
+    };
+    remote::serve(args.listen, devices.all(), ready, terminal::tell)
 }
 
 #[cfg(not(feature = "remote"))]
 pub fn run(args: WorkerArgs) -> Result<()> {
     let WorkerArgs { listen, device: _ } = args;
-    Err(super::without_remote(&format!("a worker on {listen}")))
+    Err(super::args::without_remote(&format!("a worker on {listen}")))
 }

@@ -1,11 +1,15 @@
 //! Named recipes: the runs of the reference exercises, and a fast one.
 
-use super::{Architecture, Augment, LossKind, OptimizerConfig, Pool, Precision, Recipe, Schedule, unknown};
+use super::{Augment, OptimizerConfig, Recipe, Schedule};
+use crate::compute::LossKind;
+use crate::data::Identity;
 use crate::error::Result;
+use crate::names::unknown;
+use crate::network::{Architecture, Precision, Settings};
 
 /// A named recipe.
 pub struct Preset {
-    /// What to type.
+    /// The name to type.
     pub name: &'static str,
     /// What it is, in one line.
     pub about: &'static str,
@@ -26,42 +30,42 @@ pub const PRESETS: [Preset; 9] = [
     Preset {
         name: "linear_v0-mse",
         about: "MNIST: softmax regression, MSE against the one-hot label",
-        recipe: || mnist(Architecture::LinearV0, false, LossKind::Mse),
+        recipe: || mnist("linear_v0", false, LossKind::Mse),
     },
     Preset {
         name: "linear_v1-mse",
         about: "MNIST: 784-128-64-10 network, MSE",
-        recipe: || mnist(Architecture::LinearV1, false, LossKind::Mse),
+        recipe: || mnist("linear_v1", false, LossKind::Mse),
     },
     Preset {
         name: "linear_v1-bn-mse",
-        about: "MNIST: the same with batch normalization",
-        recipe: || mnist(Architecture::LinearV1, true, LossKind::Mse),
+        about: "MNIST: the 784-128-64-10 network with batch normalization, MSE",
+        recipe: || mnist("linear_v1", true, LossKind::Mse),
     },
     Preset {
         name: "linear_v1-bn-ce-on-probabilities",
-        about: "MNIST: the same with cross-entropy applied to probabilities, as the reference published it",
-        recipe: || mnist(Architecture::LinearV1, true, LossKind::CeOnProbabilities),
+        about: "MNIST: the network with batch normalization, cross-entropy applied to probabilities, as the reference published it",
+        recipe: || mnist("linear_v1", true, LossKind::CeOnProbabilities),
     },
     Preset {
         name: "linear_v1-bn-ce",
-        about: "MNIST: the same with cross-entropy on logits, as it should be (the default)",
-        recipe: || mnist(Architecture::LinearV1, true, LossKind::Ce),
+        about: "MNIST: the network with batch normalization, cross-entropy on logits, as it should be (the default)",
+        recipe: || mnist("linear_v1", true, LossKind::Ce),
     },
     Preset {
         name: "cifar10-linear",
         about: "CIFAR-10: softmax regression, Adam, rate times 0.9 an epoch",
-        recipe: || cifar10(Architecture::LinearV0),
+        recipe: || cifar10("linear_v0"),
     },
     Preset {
         name: "cifar10-vgg11",
-        about: "CIFAR-10: VGG-11 with batch normalization, the same training",
-        recipe: || cifar10(Architecture::Vgg11),
+        about: "CIFAR-10: VGG-11 with batch normalization, Adam, rate times 0.9 an epoch",
+        recipe: || cifar10("vgg11"),
     },
     Preset {
         name: "cifar10-vgg16",
-        about: "CIFAR-10: VGG-16 with batch normalization, the same training",
-        recipe: || cifar10(Architecture::Vgg16),
+        about: "CIFAR-10: VGG-16 with batch normalization, Adam, rate times 0.9 an epoch",
+        recipe: || cifar10("vgg16"),
     },
     Preset {
         name: "cifar10-resnet9",
@@ -71,14 +75,10 @@ pub const PRESETS: [Preset; 9] = [
 ];
 
 /// The MNIST exercise: SGD at 0.1, batch 500. The reference trains for 50 epochs.
-fn mnist(model: Architecture, batch_norm: bool, loss: LossKind) -> Recipe {
+fn mnist(name: &'static str, batch_norm: bool, loss: LossKind) -> Recipe {
     Recipe {
-        dataset: "mnist".into(),
-        model,
-        batch_norm,
-        width: 1.0,
-        pool: Pool::Max,
-        dropout: 0.0,
+        dataset: Identity::Mnist,
+        network: Architecture::Named { name, settings: Settings { batch_norm, ..Settings::default() } },
         loss,
         label_smoothing: 0.0,
         batch_size: 500,
@@ -96,15 +96,15 @@ fn mnist(model: Architecture, batch_norm: bool, loss: LossKind) -> Recipe {
 }
 
 /// The CIFAR-10 exercise: Adam, learning rate times 0.9 after every epoch, 15 epochs.
-fn cifar10(model: Architecture) -> Recipe {
+fn cifar10(name: &'static str) -> Recipe {
     Recipe {
-        dataset: "cifar10".into(),
+        dataset: Identity::Cifar10,
         batch_size: 128,
         epochs: 15,
         learning_rate: 0.001,
         optimizer: OptimizerConfig::Adam { weight_decay: 0.0 },
         schedule: Schedule::Step { step_size: 1, gamma: 0.9 },
-        ..mnist(model, model != Architecture::LinearV0, LossKind::Ce)
+        ..mnist(name, true, LossKind::Ce)
     }
 }
 
@@ -118,12 +118,12 @@ fn fast_cifar10() -> Recipe {
         optimizer: OptimizerConfig::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.0005 },
         schedule: Schedule::OneCycle { warmup: 0.2 },
         augment: Augment::ON,
-        ..cifar10(Architecture::Resnet9)
+        ..cifar10("resnet9")
     }
 }
 
 impl Preset {
-    /// What it stands for.
+    /// The recipe that the name stands for.
     pub fn recipe(&self) -> Recipe {
         (self.recipe)()
     }
@@ -151,7 +151,7 @@ mod tests {
         for preset in &PRESETS {
             let recipe = Recipe::preset(preset.name).unwrap();
             recipe.validate().unwrap();
-            if recipe.dataset == "mnist" {
+            if recipe.dataset == Identity::Mnist {
                 assert_eq!(recipe.short_name(), preset.name);
             }
         }

@@ -4,15 +4,13 @@ use std::f64::consts::PI;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::{Error, Result};
+use crate::names::text_in_files;
 
 /// The learning rate by step, as a factor of the base rate.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Schedule {
-    /// The same throughout.
+    /// The rate stays as it is.
     Constant,
     /// Times `gamma` after every `step_size` epochs, as PyTorch's `StepLR`.
     Step {
@@ -31,7 +29,13 @@ pub enum Schedule {
     },
 }
 
+/// The share of the steps of one cycle that lead up, where nothing else is said; PyTorch's default.
+const DEFAULT_WARMUP: f64 = 0.3;
+
 impl Schedule {
+    /// How it can be written.
+    pub const EXAMPLES: [&str; 4] = ["constant", "step:1:0.9", "cosine", "one-cycle:0.3"];
+
     /// The learning rate of a step (counted from 0 over all epochs).
     pub fn learning_rate(&self, base: f64, step: usize, steps_per_epoch: usize, epochs: usize) -> f64 {
         let epoch = step / steps_per_epoch.max(1);
@@ -108,7 +112,7 @@ impl FromStr for Schedule {
         match text.split(':').collect::<Vec<_>>()[..] {
             ["constant"] => Ok(Self::Constant),
             ["cosine"] => Ok(Self::Cosine),
-            ["one-cycle"] => Ok(Self::OneCycle { warmup: 0.3 }),
+            ["one-cycle"] => Ok(Self::OneCycle { warmup: DEFAULT_WARMUP }),
             ["one-cycle", warmup] => Ok(Self::OneCycle { warmup: warmup.parse().map_err(|_| wrong())? }),
             ["step", size, gamma] => Ok(Self::Step {
                 step_size: size.parse().map_err(|_| wrong())?,
@@ -118,6 +122,8 @@ impl FromStr for Schedule {
         }
     }
 }
+
+text_in_files!(Schedule);
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! What the reference exercises found, checked against runs of this program.
 
-use super::experiment::Run;
-use crate::metrics::EpochMetrics;
+use super::run::Run;
+use crate::training::metrics::EpochMetrics;
 
 /// A finding of the reference, and whether the runs show it.
 pub struct Claim {

@@ -1,48 +1,7 @@
-//! The terminal: a progress bar on a TTY, one plain line an epoch everywhere.
+//! Numbers and lines as people read them on a terminal.
 
-use std::io::IsTerminal;
-use std::time::{Duration, Instant};
-
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
-use crate::error::Result;
-use crate::metrics::EpochMetrics;
 use crate::recipe::Recipe;
-use crate::train::{Event, Observer};
-use crate::tuning::tuned;
-
-/// Prints a line to standard output; a closed pipe is no reason to fail.
-#[macro_export]
-macro_rules! say {
-    ($($arg:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stdout(), $($arg)*);
-    }};
-}
-
-/// Shows a run while it trains.
-pub struct Console {
-    bar: ProgressBar,
-    terminal: bool,
-    steps: usize,
-    recipe: Recipe,
-    unread: (f64, usize),
-    drawn: Instant,
-}
-
-impl Console {
-    /// For a run of `recipe`. Draws a bar only where standard error is a terminal.
-    pub fn new(recipe: &Recipe) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(None, target);
-        // `force_styling` is never set, so that NO_COLOR is respected.
-        if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:24} {percent:>3}%  {msg}  {eta} left") {
-            bar.set_style(style);
-        }
-        Self { bar, terminal, steps: 0, recipe: recipe.clone(), unread: (0.0, 0), drawn: Instant::now() }
-    }
-}
+use crate::training::metrics::EpochMetrics;
 
 /// An epoch in one line, with the learning rate where it changes.
 pub fn epoch_line(m: &EpochMetrics, recipe: &Recipe) -> String {
@@ -84,51 +43,6 @@ pub fn duration(seconds: f64) -> String {
         0..100 => format!("{seconds:.1} s"),
         100..3600 => format!("{}:{:02}", whole / 60, whole % 60),
         _ => format!("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60),
-    }
-}
-
-impl Observer for Console {
-    fn notify(&mut self, event: &Event<'_>) -> Result<()> {
-        match event {
-            Event::Started { recipe, state, steps, .. } => {
-                self.steps = *steps;
-                let done = state.progress.history.len() * steps + state.progress.losses.len();
-                self.bar.set_length((recipe.epochs * steps) as u64);
-                self.bar.set_position(done as u64);
-                self.bar.reset_eta();
-            }
-            Event::Step { epoch, step, .. } if self.terminal => {
-                // A bar that redraws at every step of 1 ms would be what one waits for.
-                if self.drawn.elapsed() >= Duration::from_millis(100) {
-                    self.drawn = Instant::now();
-                    self.bar.set_prefix(format!("epoch {epoch}/{}", self.recipe.epochs));
-                    self.bar.set_position(((epoch - 1) * self.steps + step) as u64);
-                    let rate = self.bar.per_sec() * self.recipe.batch_size as f64;
-                    let loss = if self.unread.1 > 0 { format!("loss {:.4}  ", self.unread.0) } else { String::new() };
-                    self.bar.set_message(format!("{loss}{} images/s", thousands(rate as u64)));
-                }
-            }
-            Event::Losses { losses, .. } => {
-                let sum: f64 = losses.iter().map(|&l| f64::from(l)).sum();
-                self.unread = (sum / losses.len().max(1) as f64, losses.len());
-            }
-            Event::Epoch { history, .. } => {
-                if let Some(metrics) = history.last() {
-                    let line = epoch_line(metrics, &self.recipe);
-                    self.bar.suspend(|| say!("{line}"));
-                }
-                // Measured against the second epoch, which tunes nothing.
-                if let (2, [first, second, ..]) = (history.len(), &history[..])
-                    && tuned() > 0
-                {
-                    let extra = duration((first.seconds - second.seconds).max(0.0));
-                    self.bar.suspend(|| say!("tuning {} operations took about {extra} of the first epoch", tuned()));
-                }
-            }
-            Event::Interrupted { .. } | Event::Finished { .. } => self.bar.finish_and_clear(),
-            Event::Step { .. } | Event::MidEpoch { .. } => {}
-        }
-        Ok(())
     }
 }
 

@@ -5,9 +5,9 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::metrics::EpochMetrics;
-use crate::run_dir::RunDir;
-use crate::train::{Event, Observer};
+use crate::files::write_atomically;
+use crate::training::metrics::EpochMetrics;
+use crate::training::{Event, Observer};
 
 const EPOCH_HEADER: &str = "epoch,train_loss,test_loss,test_accuracy,learning_rate,seconds,images_per_second";
 const STEP_HEADER: &str = "step,train_loss";
@@ -22,18 +22,18 @@ fn format_epoch(m: &EpochMetrics) -> String {
 /// Reads back a row of `metrics.csv`.
 ///
 /// # Errors
-/// A sentence: how many fields were found, or which is no number.
-pub fn parse_epoch(line: &str) -> Result<EpochMetrics, String> {
+/// Invalid data: how many fields were found, or which is no number.
+pub fn parse_epoch(line: &str) -> Result<EpochMetrics> {
     let fields: Vec<&str> = line.split(',').collect();
-    let [epoch, rest @ ..] = fields.as_slice() else { return Err("an empty line".into()) };
+    let [epoch, rest @ ..] = fields.as_slice() else { return Err(Error::invalid("an empty line")) };
     let numbers: Vec<f64> = rest
         .iter()
-        .map(|field| field.parse().map_err(|_| format!("'{field}' is no number")))
-        .collect::<Result<_, String>>()?;
+        .map(|field| field.parse().map_err(|_| Error::invalid(format!("'{field}' is no number"))))
+        .collect::<Result<_>>()?;
     let [train_loss, test_loss, test_accuracy, learning_rate, seconds, images_per_second] = numbers[..] else {
-        return Err(format!("expected 7 fields, found {}", fields.len()));
+        return Err(Error::invalid(format!("expected 7 fields, found {}", fields.len())));
     };
-    let epoch = epoch.parse().map_err(|_| format!("'{epoch}' is no epoch"))?;
+    let epoch = epoch.parse().map_err(|_| Error::invalid(format!("'{epoch}' is no epoch")))?;
     Ok(EpochMetrics { epoch, train_loss, test_loss, test_accuracy, learning_rate, seconds, images_per_second })
 }
 
@@ -45,17 +45,17 @@ pub struct Csv {
 }
 
 impl Csv {
-    /// Into the folder of a run.
-    pub fn new(dir: &RunDir) -> Self {
-        Self { epochs_path: dir.file("metrics.csv"), steps_path: dir.file("steps.csv"), files: None }
+    /// Writes into the folder of a run.
+    pub fn new(folder: &Path) -> Self {
+        Self { epochs_path: folder.join("metrics.csv"), steps_path: folder.join("steps.csv"), files: None }
     }
 }
 
 /// Opens a file that holds `header` and `rows`, for appending.
 fn restart(path: &Path, header: &str, rows: impl Iterator<Item = String>) -> Result<File> {
     let text: String = std::iter::once(header.to_string()).chain(rows).map(|row| row + "\n").collect();
-    crate::run_dir::write_atomically(path, text.as_bytes())?;
-    File::options().append(true).open(path).map_err(|e| Error::io("append to", path, &e))
+    write_atomically(path, text.as_bytes())?;
+    File::options().append(true).open(path).map_err(|e| Error::io("append to", path, e))
 }
 
 impl Observer for Csv {
@@ -74,10 +74,10 @@ impl Observer for Csv {
                 .enumerate()
                 .try_for_each(|(i, loss)| writeln!(steps, "{},{loss}", first_step + i))
                 .and_then(|()| steps.flush())
-                .map_err(|e| Error::io("write", &self.steps_path, &e)),
+                .map_err(|e| Error::io("write", &self.steps_path, e)),
             Event::Epoch { history, .. } => match history.last() {
                 Some(metrics) => {
-                    writeln!(epochs, "{}", format_epoch(metrics)).map_err(|e| Error::io("write", &self.epochs_path, &e))
+                    writeln!(epochs, "{}", format_epoch(metrics)).map_err(|e| Error::io("write", &self.epochs_path, e))
                 }
                 None => Ok(()),
             },
@@ -102,7 +102,7 @@ mod tests {
             images_per_second: 40000.5,
         };
         assert_eq!(parse_epoch(&format_epoch(&metrics)).unwrap(), metrics);
-        assert!(parse_epoch("1,2,3").unwrap_err().contains("7 fields"));
-        assert!(parse_epoch("1,x,3,4,5,6,7").unwrap_err().contains("'x'"));
+        assert!(parse_epoch("1,2,3").unwrap_err().to_string().contains("7 fields"));
+        assert!(parse_epoch("1,x,3,4,5,6,7").unwrap_err().to_string().contains("'x'"));
     }
 }

@@ -1,70 +1,8 @@
 //! Several runs side by side: a table, charts over all of them, and one report.
 
-use std::path::{Path, PathBuf};
-
-use super::artifacts::curves;
 use super::claims::Claim;
 use super::console::{duration, short, thousands};
-use super::page;
-use crate::device::DeviceInfo;
-use crate::error::{Error, Result};
-use crate::metrics::EpochMetrics;
-use crate::recipe::Recipe;
-use crate::run_dir::{RunDir, write_atomically};
-
-/// A run, as its folder tells it.
-#[derive(serde::Serialize)]
-pub struct Run {
-    /// The folder's name, with as many of those above it as tell it apart.
-    pub name: String,
-    /// The folder.
-    #[serde(skip)]
-    path: PathBuf,
-    /// What was trained.
-    pub recipe: Recipe,
-    /// On what.
-    pub device: DeviceInfo,
-    /// Images that the test accuracy is measured on.
-    pub test_images: usize,
-    /// Every epoch; at least one.
-    pub metrics: Vec<EpochMetrics>,
-}
-
-impl Run {
-    /// Reads the folder of a run.
-    ///
-    /// # Errors
-    /// Io or invalid data; usage if no epoch is finished.
-    pub fn read(dir: &RunDir) -> Result<Self> {
-        let metrics = dir.metrics()?;
-        if metrics.is_empty() {
-            return Err(Error::usage(format!("{} has no finished epoch yet", dir.path().display())));
-        }
-        Ok(Self::new(dir, &dir.recipe()?, &dir.device()?, dir.dataset()?.test_images, metrics))
-    }
-
-    /// A run whose parts are at hand.
-    pub fn new(
-        dir: &RunDir,
-        recipe: &Recipe,
-        device: &DeviceInfo,
-        test_images: usize,
-        metrics: Vec<EpochMetrics>,
-    ) -> Self {
-        let path = dir.path().canonicalize().unwrap_or_else(|_| dir.path().into());
-        Self { name: dir.name(), path, recipe: recipe.clone(), device: device.clone(), test_images, metrics }
-    }
-
-    /// The epoch with the best test accuracy.
-    pub fn best(&self) -> Option<&EpochMetrics> {
-        EpochMetrics::best(&self.metrics).map(|i| &self.metrics[i])
-    }
-
-    /// The time of all epochs.
-    pub fn seconds(&self) -> f64 {
-        self.metrics.iter().map(|m| m.seconds).sum()
-    }
-}
+use super::run::Run;
 
 /// Runs, and what is to be said about them.
 pub struct Experiment {
@@ -159,22 +97,6 @@ impl Experiment {
             }
         }
         text
-    }
-
-    /// Writes `report.html`, `report.md` and the charts into a folder.
-    ///
-    /// # Errors
-    /// Io.
-    pub fn write(&self, dir: &Path) -> Result<()> {
-        std::fs::create_dir_all(dir).map_err(|e| Error::io("create the folder", dir, &e))?;
-        let runs: Vec<_> = self.runs.iter().map(|run| (run.name.clone(), &run.metrics)).collect();
-        let charts = curves(&runs)?;
-        for (stem, chart) in &charts {
-            write_atomically(&dir.join(format!("{stem}.svg")), chart.svg.as_bytes())?;
-            write_atomically(&dir.join(format!("{stem}.png")), &chart.png)?;
-        }
-        write_atomically(&dir.join("report.md"), self.markdown().as_bytes())?;
-        write_atomically(&dir.join("report.html"), page::render(self, None)?.as_bytes())
     }
 }
 

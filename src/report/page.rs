@@ -8,11 +8,11 @@ use super::claims::Claim;
 use super::console::{duration, thousands};
 use super::experiment::{COLUMNS, Experiment};
 use super::plots::encode_png;
-use crate::dataset::{Dataset, DatasetInfo};
+use crate::data::picture::picture_of;
+use crate::data::{Dataset, DatasetInfo};
 use crate::error::Result;
-use crate::metrics::Evaluation;
-use crate::recipe::{Recipe, quote};
-use crate::samples::picture_of;
+use crate::recipe::Recipe;
+use crate::training::metrics::Evaluation;
 
 /// The most confident mistakes that are shown.
 const MISTAKES: usize = 24;
@@ -116,9 +116,7 @@ fn render_detail(detail: &Detail<'_>) -> Result<String> {
     let facts: String =
         facts.iter().map(|(name, text)| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(text))).collect();
     let toml = toml::to_string_pretty(recipe).unwrap_or_default();
-    let named = ["mnist", "cifar10"].contains(&recipe.dataset.as_str());
-    let data_dir = if named { format!(" --data-dir {}", quote(&info.origin)) } else { String::new() };
-    let command = recipe.command() + &data_dir;
+    let command = recipe.command(info.origin.folder());
     Ok(format!(
         "{}\n{}\n{}\n<section><h2>How to repeat it</h2>\n<dl>{facts}</dl>\n<pre tabindex=\"0\">{}</pre>\n\
          <details><summary>recipe.toml</summary><pre tabindex=\"0\">{}</pre></details></section>",

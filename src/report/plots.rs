@@ -2,6 +2,7 @@
 //! tell apart.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Once;
 
 use image::imageops::FilterType;
@@ -13,6 +14,7 @@ use plotters::style::{FontStyle, register_font};
 
 use super::console::short;
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::write_atomically;
 
 /// Width and height of a chart.
 pub const SIZE: (u32, u32) = (900, 480);
@@ -42,6 +44,17 @@ pub struct Chart {
     pub svg: String,
     /// Bytes of a PNG file.
     pub png: Vec<u8>,
+}
+
+impl Chart {
+    /// Writes both forms into a folder, as `STEM.svg` and `STEM.png`.
+    ///
+    /// # Errors
+    /// Io.
+    pub fn write(&self, folder: &Path, stem: &str) -> Result<()> {
+        write_atomically(&folder.join(format!("{stem}.svg")), self.svg.as_bytes())?;
+        write_atomically(&folder.join(format!("{stem}.png")), &self.png)
+    }
 }
 
 /// Makes the font known; every drawing function here calls it.

@@ -5,18 +5,17 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost::Message;
 
 use super::plots::{self, encode_png};
-use crate::dataset::Dataset;
+use super::samples;
+use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::recipe::Recipe;
-use crate::run_dir::RunDir;
-use crate::samples;
-use crate::train::{Event, Observer};
+use crate::training::{Event, Observer};
 
 #[derive(Clone, PartialEq, Message)]
 struct TensorBoardEvent {
@@ -115,16 +114,18 @@ pub struct TensorBoard<'a> {
     path: PathBuf,
     file: Option<BufWriter<File>>,
     model: String,
+    recipe: Recipe,
     dataset: &'a Dataset,
 }
 
 impl<'a> TensorBoard<'a> {
-    /// Into a new event file in the folder of a run.
-    pub fn new(dir: &RunDir, recipe: &Recipe, dataset: &'a Dataset) -> Self {
+    /// Writes into a new event file in the folder of a run.
+    pub fn new(folder: &Path, recipe: &Recipe, dataset: &'a Dataset) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         // TensorBoard reads the files of a folder in the order of their names.
         let name = format!("events.out.tfevents.{:010}.{:09}.tinderbox", now.as_secs(), now.subsec_nanos());
-        Self { path: dir.file(&name), file: None, model: recipe.model.to_string(), dataset }
+        let model = recipe.network.entry().map_or("custom", |entry| entry.name).to_string();
+        Self { path: folder.join(name), file: None, model, recipe: recipe.clone(), dataset }
     }
 
     fn scalar(&mut self, what: &str, step: usize, value: f64) -> Result<()> {
@@ -155,7 +156,7 @@ impl<'a> TensorBoard<'a> {
         event.wall_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let frame = frame(&event.encode_to_vec());
         match &mut self.file {
-            Some(file) => file.write_all(&frame).map_err(|e| Error::io("write", &self.path, &e)),
+            Some(file) => file.write_all(&frame).map_err(|e| Error::io("write", &self.path, e)),
             None => Ok(()),
         }
     }
@@ -171,8 +172,8 @@ fn frame(data: &[u8]) -> Vec<u8> {
 impl Observer for TensorBoard<'_> {
     fn notify(&mut self, event: &Event<'_>) -> Result<()> {
         match event {
-            Event::Started { recipe, state, steps, .. } => {
-                let file = File::create(&self.path).map_err(|e| Error::io("create", &self.path, &e))?;
+            Event::Started { state, steps, .. } => {
+                let file = File::create(&self.path).map_err(|e| Error::io("create", &self.path, e))?;
                 self.file = Some(BufWriter::new(file));
                 let file_version = Some("brain.Event:2".into());
                 self.write(TensorBoardEvent { file_version, ..Default::default() })?;
@@ -181,9 +182,9 @@ impl Observer for TensorBoard<'_> {
                     let session_log = Some(SessionLog { status: SESSION_START });
                     self.write(TensorBoardEvent { step: done as i64 + 1, session_log, ..Default::default() })?;
                 } else {
-                    let toml = toml::to_string_pretty(recipe).unwrap_or_default();
-                    self.text("Recipe", format!("```\n{toml}```\n\n`{}`", recipe.command()))?;
-                    let grid = samples::grid(&self.dataset.train, &self.dataset.classes, 8, 4, recipe.seed)?;
+                    let toml = toml::to_string_pretty(&self.recipe).unwrap_or_default();
+                    self.text("Recipe", format!("```\n{toml}```\n\n`{}`", self.recipe.command(None)))?;
+                    let grid = samples::grid(&self.dataset.train, &self.dataset.classes, 8, 4, self.recipe.seed)?;
                     self.image("Samples", 0, grid.dimensions(), encode_png(&grid)?)?;
                 }
             }
@@ -207,7 +208,7 @@ impl Observer for TensorBoard<'_> {
         }
         match &mut self.file {
             Some(file) if !matches!(event, Event::Step { .. }) => {
-                file.flush().map_err(|e| Error::io("write", &self.path, &e))
+                file.flush().map_err(|e| Error::io("write", &self.path, e))
             }
             _ => Ok(()),
         }

@@ -3,7 +3,7 @@
 // must do everything on the CPU; with SwiftShader as WebGPU adapter, the same after its self-test.
 // TINDERBOX_TEST_DATA=DIR has the real CIFAR-10; TINDERBOX_TEST_LONG=1 waits for all of the benchmark on WebGPU. ONLY=words runs the checks that have the words in their names.
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
@@ -56,7 +56,32 @@ const ready = async (page, hash = "", timeout = 60_000) => {
 };
 const text = (page, id) => page.locator(`#${id}`).innerText();
 const shot = async (page, name) => screenshots && page.screenshot({ path: path.join(screenshots, `web-${name}.png`), fullPage: true });
+// A field of the recipe, by the name of its option.
+const field = (page, option) => page.locator(`#recipe [name="${option}"]`);
+const refusal = (page, option, words) => page.locator(`#${option}-refusal`, { hasText: words });
+async function fill(page, values) {
+  for (const [option, value] of Object.entries(values)) {
+    await field(page, option).fill(String(value));
+    await field(page, option).dispatchEvent("change");
+  }
+}
 const percent = (words) => Number(/([\d.]+) %/.exec(words)[1]);
+
+// The weights at hand, as a file: its path and its metadata.
+async function saved(page, name) {
+  const [download] = await Promise.all([page.waitForEvent("download"), page.click("#save")]);
+  const file = path.join(work, name);
+  await download.saveAs(file);
+  const bytes = readFileSync(file);
+  const header = JSON.parse(bytes.subarray(8, 8 + Number(bytes.readBigUInt64LE(0))).toString());
+  return { file, header };
+}
+
+async function train(page, timeout = 60_000) {
+  await page.click("#start");
+  await page.waitForFunction(() => /^epoch (\d+) of \1:/.test(document.getElementById("progress").textContent), null, { timeout });
+  await page.waitForFunction(() => !document.getElementById("start").disabled, null, { timeout });
+}
 
 // A one, drawn by hand.
 async function stroke(page) {
@@ -88,8 +113,7 @@ async function everything(page, { epochs, timeout }) {
   await page.waitForFunction(() => !document.querySelector("#answers li"));
   if (!epochs) return;
 
-  await page.fill("#epochs", String(epochs));
-  await page.locator("#epochs").dispatchEvent("change");
+  await fill(page, { epochs });
   await page.dblclick("#start"); // the second click finds the button disabled
   await page.waitForFunction(() => document.getElementById("progress").textContent.startsWith("epoch"), null, { timeout });
   await page.waitForFunction((n) => document.getElementById("progress").textContent.startsWith(`epoch ${n} of ${n}`), epochs, { timeout });
@@ -117,12 +141,8 @@ try {
     await shot(page, "cpu");
 
     // The weights can be taken home.
-    const [download] = await Promise.all([page.waitForEvent("download"), page.click("#save")]);
-    const weights = path.join(work, "weights.safetensors");
-    await download.saveAs(weights);
-    const header = readFileSync(weights);
-    const length = Number(header.readBigUInt64LE(0));
-    assert.match(header.subarray(8, 8 + length).toString(), /fc1\.weight/);
+    const { file: weights, header } = await saved(page, "weights.safetensors");
+    assert.ok("1.weight" in header, Object.keys(header).join(" "));
     // Natively they are as good as the page says.
     const measured = JSON.parse(execFileSync(program, ["evaluate", weights, "--json", "--device", "cpu"]));
     assert.equal(measured.accuracy.toFixed(2), percent(await text(page, "accuracy")).toFixed(2));
@@ -133,9 +153,7 @@ try {
     await page.selectOption("#models", "0");
     await page.waitForFunction(() => document.getElementById("model-about").textContent.length > 0);
     await page.waitForTimeout(300);
-    const [again] = await Promise.all([page.waitForEvent("download"), page.click("#save")]);
-    const site = path.join(work, "site.safetensors");
-    await again.saveAs(site);
+    const { file: site } = await saved(page, "site.safetensors");
     await page.setInputFiles("#file", site);
     await page.waitForFunction(() => document.querySelector("#models option:checked").textContent === "site.safetensors");
     assert.equal(await page.locator("#message").isVisible(), false, await text(page, "message"));
@@ -143,7 +161,7 @@ try {
 
   await check("steering a run", plain, {}, async (page) => {
     await ready(page, "#epochs=500&batch=50&seed=7");
-    assert.equal(await page.inputValue("#seed"), "7");
+    assert.equal(await field(page, "seed").inputValue(), "7");
     await page.click("#start");
     await page.waitForFunction(() => document.getElementById("progress").textContent.startsWith("epoch"));
     await page.click("#pause");
@@ -152,13 +170,12 @@ try {
     await page.waitForTimeout(500);
     assert.equal(await text(page, "progress"), paused, "a paused run stands still");
     await page.click("#step");
-    await page.fill("#rate", "0.01");
-    await page.locator("#rate").dispatchEvent("change");
+    await fill(page, { lr: 0.01 });
     await page.click("#pause");
     await page.waitForFunction((before) => document.getElementById("progress").textContent !== before, paused);
     await page.click("#stop");
     await page.waitForFunction(() => !document.getElementById("start").disabled);
-    assert.match(new URL(page.url()).hash, /seed=7.*rate=0.01|rate=0.01.*seed=7/);
+    assert.match(new URL(page.url()).hash, /lr=0.01.*seed=7/);
     assert.equal(await page.locator("#message").isVisible(), false);
   });
 
@@ -215,13 +232,13 @@ try {
     await refused("notes.txt", Buffer.from("hello"), "expected an image, weights");
     await draw(page);
     assert.match(await text(page, "answer"), /^1, /, "the page is still usable");
-    await page.fill("#batch", "1");
+    await field(page, "batch").fill("1");
     await page.click("#start");
     await page.waitForFunction(() => /batch/.test(document.getElementById("message").textContent));
     assert.equal(await page.locator("#start").isDisabled(), false);
   });
 
-  await check("the server's answers", plain, {}, async (page) => {
+  await check("the server's answers", plain, {}, async (page, troubles) => {
     const get = (file, options) => fetch(url + file, options);
     const index = await get("");
     assert.match(index.headers.get("content-security-policy"), /default-src 'self'; script-src 'self' 'wasm-unsafe-eval'/);
@@ -230,22 +247,147 @@ try {
       assert.equal((await get(file)).status, 404, file);
     }
     assert.equal((await get("", { method: "POST" })).status, 405);
-    assert.ok(page);
+    // A browser keeps to the policy: a script that somebody brings into the page does not run.
+    await ready(page);
+    await page.evaluate(() => document.body.append(Object.assign(document.createElement("script"), { textContent: "globalThis.brought = true" })));
+    assert.equal(await page.evaluate(() => "brought" in globalThis), false);
+    assert.match(troubles.splice(0).join("\n"), /^Executing inline script violates.*Content Security Policy[^\n]*$/);
   });
 
   await check("settings that make no sense", plain, {}, async (page) => {
-    await ready(page, "#preset=cifar10-vgg11&model=foo&rate=abc&shuffle=x&width=0.125&device=foo&beside=nothing&main=nothing&loss=&epochs=2");
+    const nonsense = "model=foo&lr=abc&shuffle=x&width=0.125&device=foo&beside=nothing&main=nothing&loss=&colour=red";
+    await ready(page, `#preset=cifar10-vgg11&${nonsense}&epochs=2`); // for other data
     assert.equal(await page.inputValue("#preset"), "linear_v1-bn-ce");
-    assert.deepEqual([await page.inputValue("#rate"), await page.inputValue("#width"), await page.inputValue("#model")], ["0.1", "1", "linear_v1"]);
+    const values = async (...options) => Promise.all(options.map((option) => field(page, option).inputValue()));
+    assert.deepEqual(await values("lr", "model", "epochs"), ["0.1", "linear_v1", "10"]);
+    assert.equal(await field(page, "width").isVisible(), false);
+    await page.goto("about:blank");
+    await ready(page, `#preset=linear_v1-bn-ce&${nonsense}&epochs=2&momentum=0.5`);
+    assert.deepEqual(await values("lr", "model", "epochs", "momentum", "loss"), ["0.1", "linear_v1", "2", "0.5", "ce"], "what can be is kept");
     await page.click("#shuffle");
     await page.locator(".form summary").click();
-    await page.selectOption("#model", "linear_v0");
-    await page.fill("#epochs", "1");
-    await page.click("#start");
-    await page.waitForFunction(() => document.getElementById("progress").textContent.startsWith("epoch 1 of 1"));
-    await page.waitForFunction(() => !document.getElementById("start").disabled);
+    await field(page, "model").selectOption("linear_v0");
+    await field(page, "epochs").fill("1");
+    await train(page);
     assert.match(await text(page, "model-about"), /^linear_v0, /);
     assert.equal(await page.locator("#message").isVisible(), false, await text(page, "message"));
+  });
+
+  await check("the form of the recipe", plain, {}, async (page) => {
+    await ready(page);
+    await page.locator(".form summary").click();
+    const visible = () => page.locator("#recipe [name]:visible").evaluateAll((controls) => controls.map(({ name }) => name));
+    const values = () => page.locator("#recipe [name]:visible").evaluateAll((controls) => controls.map(({ name, value }) => `${name} ${value}`));
+    const all = ["batch", "epochs", "lr", "seed", "model", "batch-norm", "loss", "label-smoothing", "schedule", "optimizer", "momentum",
+      "nesterov", "weight-decay", "augment", "fraction", "patience"];
+    assert.deepEqual(await visible(), all);
+    // What depends on a choice follows it.
+    await field(page, "optimizer").selectOption("adamw");
+    await field(page, "momentum").waitFor({ state: "hidden" });
+    assert.deepEqual(await visible(), all.filter((option) => !["momentum", "nesterov"].includes(option)));
+    assert.deepEqual([await field(page, "lr").inputValue(), await field(page, "weight-decay").inputValue()], ["0.001", "0.01"]);
+    await field(page, "loss").selectOption("mse");
+    await field(page, "label-smoothing").waitFor({ state: "hidden" });
+    // What cannot be is said at the field, and nothing trains.
+    await fill(page, { schedule: "step:0:2" });
+    await refusal(page, "schedule", "step").waitFor();
+    await fill(page, { patience: 3 }); // which leaves it as it is
+    assert.equal(await field(page, "schedule").inputValue(), "step:0:2");
+    await page.click("#start");
+    await page.locator("#message", { hasText: "step" }).waitFor();
+    await fill(page, { schedule: "step:2:0.5", lr: 0.1 });
+    await page.waitForFunction(() => !document.querySelector(".refusal:not(:empty)"));
+    await fill(page, { patience: "", epochs: "" });
+    await refusal(page, "epochs", "epochs: ").waitFor();
+    await fill(page, { epochs: 7 });
+    await page.waitForFunction(() => location.hash.includes("epochs=7"));
+    // A link has all of it: also a learning rate that is again the preset's, and not that of another optimizer.
+    assert.doesNotMatch(new URL(page.url()).hash, /patience|momentum/);
+    const before = await values();
+    assert.ok(["lr 0.1", "schedule step:2:0.5", "optimizer adamw", "epochs 7", "loss mse", "patience "].every((value) => before.includes(value)), before.join(", "));
+    await page.reload();
+    await page.waitForFunction(() => !document.getElementById("start").disabled);
+    await page.locator(".form summary").click();
+    assert.deepEqual(await values(), before);
+    // Another preset is all new.
+    await page.selectOption("#preset", "linear_v0-mse");
+    await field(page, "batch-norm").waitFor({ state: "hidden" });
+    assert.deepEqual([await field(page, "optimizer").inputValue(), await field(page, "epochs").inputValue()], ["sgd", "10"]);
+    assert.equal(new URL(page.url()).hash, "#preset=linear_v0-mse");
+  });
+
+  await check("a network of own layers", plain, {}, async (page) => {
+    await ready(page, "#epochs=2");
+    await page.locator(".form summary").click();
+    assert.equal(await field(page, "layers").isVisible(), false);
+    await field(page, "model").selectOption({ label: "own layers" });
+    await field(page, "layers").waitFor();
+    assert.match(await field(page, "layers").inputValue(), /linear classes$/, "something to begin with");
+    assert.equal(await field(page, "batch-norm").isVisible(), false);
+    await fill(page, { layers: "conv 4, relux, flatten, linear classes" });
+    await refusal(page, "layers", "Did you mean 'relu'?").waitFor();
+    const layers = "conv 4, norm, relu, pool max 2, flatten, linear classes";
+    await fill(page, { layers });
+    await train(page);
+    assert.ok((await text(page, "model-about")).startsWith(`own layers (${layers}), loss ce, `), await text(page, "model-about"));
+    await shot(page, "own-layers");
+    const { file, header } = await saved(page, "own-layers.safetensors");
+    assert.ok("0.weight" in header && "5.weight" in header, Object.keys(header).join(" "));
+    const measured = JSON.parse(execFileSync(program, ["evaluate", file, "--dataset", "mnist-sample", "--json", "--device", "cpu"]));
+    assert.equal(measured.accuracy.toFixed(2), percent(await text(page, "accuracy")).toFixed(2));
+    assert.ok(measured.accuracy > 70, String(measured.accuracy));
+    await page.reload(); // the address has the layers
+    await page.waitForFunction(() => !document.getElementById("start").disabled);
+    assert.equal(await field(page, "layers").inputValue(), layers);
+    await page.locator(".form summary").click();
+    await field(page, "model").selectOption("linear_v1"); // and back to the catalogue
+    await field(page, "layers").waitFor({ state: "hidden" });
+    assert.equal(await field(page, "batch-norm").inputValue(), "on");
+  });
+
+  await check("what every layer makes of an image", plain, {}, async (page) => {
+    await ready(page);
+    const { counts, hidden, responses, probabilities, logits } = await page.evaluate(async () => {
+      const rgba = Uint8Array.from({ length: 4 * 28 * 28 }, (_, i) => (i % 4 === 3 ? 255 : (i >> 4) % 256));
+      const { seen, answers: [{ probabilities }], responses } = await globalThis.tinderboxTest("ask", [1, rgba.buffer, 28, 28]);
+      const layers = [];
+      for (let layer = 0; layer < 8; layer++) layers.push([...await globalThis.tinderboxTest("activations", [seen, layer])]);
+      return { counts: layers.map((layer) => layer.slice(0, 4)), hidden: layers[3], responses: [...responses], probabilities: [...probabilities], logits: layers[7].slice(4) };
+    });
+    assert.deepEqual(counts, [784, 128, 128, 128, 64, 64, 64, 10].map((values) => [values, 1, 1, 1]), "flatten, linear, norm and relu twice, linear");
+    assert.deepEqual(hidden, responses, "the first hidden layer");
+    const powers = logits.map((logit) => Math.exp(logit - Math.max(...logits)));
+    const sum = powers.reduce((a, b) => a + b);
+    powers.forEach((power, i) => assert.ok(Math.abs(power / sum - probabilities[i]) < 1e-5, `class ${i}`));
+  });
+
+  await check("data of one's own in MNIST's files", plain, {}, async (page) => {
+    // Pictures of ten kinds, each bright in a place of its own, as Fashion-MNIST's files are named and laid out.
+    const idx = (dims, values) => [0, 0, 8, dims.length, ...dims.flatMap((n) => [0, 0, n >> 8, n & 255]), ...values];
+    const labels = (count) => Array.from({ length: count }, (_, i) => (7 * i + 3) % 10);
+    const picture = (label, i) => Array.from({ length: 784 }, (_, at) => (Math.floor(at / 78.4) === label ? 200 : (at * 31 + i * 17) % 60));
+    const files = [["train", 200], ["t10k", 50]].flatMap(([kind, count]) => [
+      [`${kind}-images-idx3-ubyte`, idx([count, 28, 28], labels(count).flatMap(picture))],
+      [`${kind}-labels-idx1-ubyte`, idx([count], labels(count))],
+    ]);
+    await ready(page);
+    const dataTransfer = await page.evaluateHandle((files) => {
+      const transfer = new DataTransfer();
+      for (const [name, bytes] of files) transfer.items.add(new File([new Uint8Array(bytes)], name));
+      return transfer;
+    }, files);
+    await page.dispatchEvent("body", "drop", { dataTransfer });
+    await page.waitForFunction(() => document.getElementById("data-about").textContent.startsWith("your files: 200 images to train on and 50 to test with"));
+    await fill(page, { epochs: 3, batch: 20 });
+    await train(page);
+    assert.ok(percent(await text(page, "accuracy")) > 80, await text(page, "accuracy"));
+    const { file, header } = await saved(page, "own.safetensors");
+    assert.equal(JSON.parse(header.__metadata__.tinderbox).recipe.dataset, "own:your files");
+    // Natively nobody has these pictures: another data set must be asked for by name.
+    const { status, stdout, stderr } = spawnSync(program, ["evaluate", file, "--device", "cpu"], { encoding: "utf8" });
+    assert.equal(status, 1, stdout + stderr);
+    assert.match(stderr, /'your files'.*--dataset/s);
+    assert.doesNotMatch(stdout, /accuracy/);
   });
 
   await check("models side by side, one of them as burnpack", plain, {}, async (page) => {
@@ -288,13 +430,10 @@ try {
     await page.waitForFunction(() => document.getElementById("data-about").textContent.includes("1,000 images to train on"));
     await page.selectOption("#preset", "cifar10-vgg11");
     await page.locator(".form summary").click();
-    for (const [id, value] of [["epochs", 1], ["width", 0.125], ["fraction", 0.5], ["batch", 50]]) {
-      await page.fill(`#${id}`, String(value));
-      await page.locator(`#${id}`).dispatchEvent("change");
-    }
-    await page.click("#start");
-    await page.waitForFunction(() => document.getElementById("progress").textContent.startsWith("epoch 1 of 1"), null, { timeout: 120_000 });
-    await page.waitForFunction(() => !document.getElementById("start").disabled);
+    await field(page, "width").waitFor();
+    assert.deepEqual([await field(page, "width").inputValue(), await field(page, "fraction").inputValue()], ["0.25", "0.1"], "what suits a tab");
+    await fill(page, { epochs: 1, width: 0.125, fraction: 0.5, batch: 50 });
+    await train(page, 120_000);
     console.log(`  ${await text(page, "progress")}`);
     const steps = await page.evaluate(async () => (await import(new URL("common.js", location.href))).state.steps);
     assert.equal(steps, 10, "half of 1,000 images in batches of 50");
@@ -322,10 +461,8 @@ try {
     assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
     await shot(page, "cifar-390");
     // The weights are of use natively, on the same images.
-    const [download] = await Promise.all([page.waitForEvent("download"), page.click("#save")]);
-    const weights = path.join(work, "vgg.safetensors");
-    await download.saveAs(weights);
-    const said = JSON.parse(execFileSync(program, ["evaluate", weights, "--data-dir", folder, "--json", "--device", "cpu"]));
+    const { file } = await saved(page, "vgg.safetensors");
+    const said = JSON.parse(execFileSync(program, ["evaluate", file, "--dataset", "cifar10", "--data-dir", folder, "--json", "--device", "cpu"]));
     assert.equal(said.accuracy.toFixed(2), percent(await text(page, "accuracy")).toFixed(2));
   });
 

@@ -1,11 +1,15 @@
 //! What several test files need.
 #![allow(dead_code)] // each test file uses its own part
 
+mod skip;
+
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use burn::tensor::Device;
-use tinderbox::device::{AdapterKind, Request, choose, list};
+use tinderbox::compute::{AdapterKind, Request, choose, list};
+
+pub use skip::{Need, skip};
 
 /// The device that GPU tests run on, as `--device` takes it: the best GPU, else a software adapter, else none.
 /// `TINDERBOX_TEST_DEVICE` names another.
@@ -20,7 +24,7 @@ pub fn gpu_request(test: &str) -> Option<String> {
     let software =
         candidates.iter().position(|c| c.info.kind == AdapterKind::Software && c.info.name.contains("llvmpipe"));
     if software.is_none() {
-        println!("skipped {test}: there is no GPU, and no llvmpipe (Debian: mesa-vulkan-drivers)");
+        skip(Need::Gpu, test, "there is no GPU, and no llvmpipe (Debian: mesa-vulkan-drivers)");
     }
     software.map(|index| index.to_string())
 }
@@ -41,11 +45,26 @@ pub fn gpus(test: &str) -> Vec<Device> {
     gpu(test).into_iter().chain(second).collect()
 }
 
+/// The path of a Python that can import these packages, if `TINDERBOX_TEST_PYTHON` names one, or else `python3` can.
+pub fn python(test: &str, packages: &str) -> Option<String> {
+    let python = std::env::var("TINDERBOX_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
+    let able = Command::new(&python).args(["-c", &format!("import {packages}")]).output();
+    if able.is_ok_and(|output| output.status.success()) {
+        return Some(python);
+    }
+    skip(
+        Need::Python,
+        test,
+        &format!("{python} has not all of {packages}: TINDERBOX_TEST_PYTHON names another Python"),
+    );
+    None
+}
+
 /// The folder with the real data sets, if `TINDERBOX_TEST_DATA` names one.
 pub fn real_data(test: &str) -> Option<PathBuf> {
     let dir = std::env::var_os("TINDERBOX_TEST_DATA").map(PathBuf::from).filter(|dir| dir.is_dir());
     if dir.is_none() {
-        println!("skipped {test}: TINDERBOX_TEST_DATA names no folder with the real data sets");
+        skip(Need::Data, test, "TINDERBOX_TEST_DATA names no folder with the real data sets");
     }
     dir
 }
@@ -54,7 +73,7 @@ pub fn real_data(test: &str) -> Option<PathBuf> {
 pub fn tinderbox(dir: &std::path::Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tinderbox"));
     command.current_dir(dir).args(args);
-    for variable in ["TINDERBOX_DATA", "TINDERBOX_MIRROR"] {
+    for variable in ["TINDERBOX_DATA", "TINDERBOX_MIRROR", "TINDERBOX_TEST_FAULT"] {
         command.env_remove(variable);
     }
     for variable in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
@@ -87,4 +106,28 @@ pub const SAMPLE: [&str; 4] = ["--dataset", "mnist-sample", "--device", "cpu"];
 /// The final weights of a run on the sample.
 pub fn weights(dir: &std::path::Path, run: &str) -> Vec<u8> {
     std::fs::read(dir.join("runs/mnist-sample").join(run).join("weights.safetensors")).unwrap()
+}
+
+/// Trains on the sample on the CPU and insists on success; returns standard output.
+pub fn train(dir: &std::path::Path, args: &[&str]) -> String {
+    ok(dir, &[&["train"][..], args, &SAMPLE].concat())
+}
+
+/// A text as JSON.
+pub fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+/// A folder of two classes that a linear model tells apart: bright above, or bright below.
+pub fn photos(dir: &std::path::Path, count: u32) {
+    for (class, above) in [("above", true), ("below", false)] {
+        std::fs::create_dir_all(dir.join(class)).unwrap();
+        for i in 0..count {
+            let picture = image::RgbImage::from_fn(40, 50, |x, y| {
+                let bright = (y < 25) == above;
+                image::Rgb([if bright { 200 } else { 40 }, (x * 6) as u8, (i * 5 % 256) as u8])
+            });
+            picture.save(dir.join(class).join(format!("{i:03}.png"))).unwrap();
+        }
+    }
 }

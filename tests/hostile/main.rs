@@ -101,5 +101,6 @@ tests!(
     pytorch_files,
     checkpoint_parts,
     recipes,
+    layers,
     pictures
 );

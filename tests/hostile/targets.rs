@@ -10,14 +10,15 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use tinderbox::checkpoint;
-use tinderbox::dataset::{DataSource, ImageShape, cifar, load, parse_split};
-use tinderbox::model::Model;
-use tinderbox::optimizer::Optimizer;
-use tinderbox::picture::{Kind, open_image, to_model_input};
+use tinderbox::data::picture::{open_image, to_model_input};
+use tinderbox::data::{Identity, ImageShape, Preprocessing, cifar, load, parse_split};
+use tinderbox::network::{Architecture, Model};
+use tinderbox::notice::silent;
 use tinderbox::recipe::{OptimizerConfig, PRESETS, Recipe, file};
-use tinderbox::train::{self, Progress};
-use tinderbox::weights::{self, About, to_burnpack, to_bytes, to_half_bytes};
+use tinderbox::runs;
+use tinderbox::training::optimizer::Optimizer;
+use tinderbox::training::{Progress, TrainState};
+use tinderbox::weights::{self, Metadata, to_burnpack, to_bytes, to_half_bytes};
 
 use crate::memory::capped;
 
@@ -41,7 +42,7 @@ impl Target {
 }
 
 /// All of them.
-pub const TARGETS: [Named; 9] = [
+pub const TARGETS: [Named; 10] = [
     ("idx_files", idx_files),
     ("gzipped_idx_files", gzipped_idx_files),
     ("cifar_archives", cifar_archives),
@@ -50,6 +51,7 @@ pub const TARGETS: [Named; 9] = [
     ("pytorch_files", pytorch_files),
     ("checkpoint_parts", checkpoint_parts),
     ("recipes", recipes),
+    ("layers", layers),
     ("pictures", pictures),
 ];
 
@@ -87,13 +89,13 @@ fn gzipped_idx_files() -> Target {
         fs::write(dir.path().join(format!("{prefix}-images-idx3-ubyte.gz")), &images).unwrap();
         fs::write(dir.path().join(format!("{prefix}-labels-idx1-ubyte.gz")), &labels).unwrap();
     }
-    let source = DataSource::Idx(dir.path().into());
-    assert!(load(&source, None).is_ok());
+    let source = Identity::Idx(dir.path().into());
+    assert!(load(&source, None, &mut silent).is_ok());
     Target::new(vec![images], move |bytes| {
         fs::write(dir.path().join("train-images-idx3-ubyte.gz"), bytes).unwrap();
         // deflate packs at most 1,032 to one.
         let cap = (2 * 1032 * bytes.len()).min(256 << 20) + (1 << 20);
-        if let Err(e) = capped(cap, || load(&source, None).map(drop)) {
+        if let Err(e) = capped(cap, || load(&source, None, &mut silent).map(drop)) {
             assert!(e.to_string().contains(dir.path().to_str().unwrap()), "{e}");
         }
     })
@@ -131,31 +133,32 @@ const DIGIT: ImageShape = ImageShape { channels: 1, height: 4, width: 5 };
 const PHOTO: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 
 /// A network of a preset, as small as it can be, on an autodiff device.
-fn small(preset: &str, shape: ImageShape) -> (About, Model) {
+fn small(preset: &str, shape: ImageShape) -> (Metadata, Model) {
     let recipe = Recipe::preset(preset).unwrap();
-    let width = if recipe.model.is_convolutional() { 1.0 / 512.0 } else { 1.0 };
-    let recipe = Recipe { optimizer: OptimizerConfig::Adam { weight_decay: 0.0 }, width, ..recipe };
+    let network = recipe.network.clone().with(|settings| settings.width = 1.0 / 512.0);
+    let recipe = Recipe { optimizer: OptimizerConfig::Adam { weight_decay: 0.0 }, network, ..recipe };
     let classes = ["a", "b", "c"].map(String::from);
-    let model = Model::new(&recipe, shape, classes.len(), &Device::flex().autodiff());
-    (About::new(&recipe, shape, &classes), model)
+    let model = recipe.model(shape, classes.len(), &Device::flex().autodiff()).unwrap();
+    (Metadata::new(&recipe, shape, &classes), model)
 }
 
 /// In every format that this program writes. What loads must also run.
 fn weights_files() -> Target {
     let mut seeds = Vec::new();
     for (preset, shape) in [("linear_v0-mse", DIGIT), ("cifar10-vgg11", PHOTO)] {
-        let (about, model) = small(preset, shape);
-        let (model, about) = (model.valid(), about.to_json());
-        seeds.extend([to_bytes, to_half_bytes, to_burnpack].map(|format| format(&model, &about).unwrap()));
+        let (metadata, model) = small(preset, shape);
+        let (model, metadata) = (model.valid(), metadata.to_json());
+        seeds.extend([to_bytes, to_half_bytes, to_burnpack].map(|format| format(&model, &metadata).unwrap()));
     }
     for seed in &seeds {
-        About::of(seed).unwrap().load(seed.clone(), &Device::flex()).unwrap();
+        weights::load(&weights::read_metadata(seed).unwrap(), seed.clone(), &Device::flex()).unwrap();
     }
     Target::new(seeds, |bytes| {
         let cap = 12 * bytes.len() + (4 << 20);
         let loaded = capped(cap, || {
-            About::of(bytes)
-                .and_then(|about| Ok((about.load(bytes.to_vec(), &Device::flex())?, about.shape, about.classes.len())))
+            let metadata = weights::read_metadata(bytes)?;
+            let model = weights::load(&metadata, bytes.to_vec(), &Device::flex())?;
+            tinderbox::error::Result::<_>::Ok((model, metadata.shape, metadata.classes.len()))
         });
         if let Ok((model, shape, classes)) = loaded
             && shape.len() <= 1 << 14
@@ -166,7 +169,7 @@ fn weights_files() -> Target {
     })
 }
 
-/// What `torch.save({"fc1.weight": torch.ones(3, 20), "fc1.bias": torch.ones(3)}, file)` writes: a zip archive, and with
+/// What `torch.save({"1.weight": torch.ones(3, 20), "1.bias": torch.ones(3)}, file)` writes: a zip archive, and with
 /// `_use_new_zipfile_serialization=False` the bare pickle of before version 1.6.
 const PYTORCH: [&[u8]; 2] =
     [include_bytes!("../fixtures/linear_v0.pth"), include_bytes!("../fixtures/linear_v0_legacy.pth")];
@@ -184,7 +187,7 @@ fn pytorch_files() -> Target {
     })
 }
 
-fn pytorch(dir: &Path, bytes: &[u8], model: &Model) -> Result<Vec<String>, String> {
+fn pytorch(dir: &Path, bytes: &[u8], model: &Model) -> tinderbox::error::Result<Vec<String>> {
     let path = dir.join("model.pth");
     fs::write(&path, bytes).unwrap();
     weights::load_pytorch(model.clone(), &path)?;
@@ -195,7 +198,7 @@ fn pytorch(dir: &Path, bytes: &[u8], model: &Model) -> Result<Vec<String>, Strin
 struct Checkpoint {
     saved: PathBuf,
     dir: TempDir,
-    recipe: Recipe,
+    optimizer: OptimizerConfig,
     model: Model,
     /// Sorted.
     parts: Vec<String>,
@@ -204,17 +207,18 @@ struct Checkpoint {
 impl Checkpoint {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (about, model) = small("cifar10-vgg11", PHOTO);
-        let mut optimizer = Optimizer::new(about.recipe.optimizer);
+        let (metadata, model) = small("cifar10-vgg11", PHOTO);
+        let config = metadata.recipe.optimizer;
+        let mut optimizer = Optimizer::new(config);
         let loss = model.forward(Tensor::ones([2, 3, 32, 32], &Device::flex())).sum();
         let model = optimizer.step(0.1, model, loss.backward());
         let saved = dir.path().join("saved");
-        checkpoint::save(&saved, "last", &about.recipe, &model.valid(), &optimizer, &Progress::default()).unwrap();
+        runs::save(&saved, "last", &metadata, &model.valid(), &optimizer, &Progress::default()).unwrap();
         let entries = fs::read_dir(saved.join("last")).unwrap();
         let mut parts: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         parts.sort();
         assert!(parts.len() >= 4, "{parts:?}");
-        Self { saved: saved.join("last"), dir, recipe: about.recipe, model, parts }
+        Self { saved: saved.join("last"), dir, optimizer: config, model, parts }
     }
 
     fn part(&self, index: usize) -> Vec<u8> {
@@ -240,10 +244,10 @@ impl Checkpoint {
             fs::write(path, manifest.to_string()).unwrap();
         }
         capped(16 * self.part(index).len() + 12 * bytes.len() + (4 << 20), || {
-            let found = checkpoint::load(dir, "last")?;
+            let found = runs::load(dir, "last")?;
             let model = self.model.clone();
-            let optimizer = Optimizer::new(self.recipe.optimizer);
-            found.restore(train::TrainState { model, optimizer, progress: Progress::default() }).map(drop)
+            let optimizer = Optimizer::new(self.optimizer);
+            found.restore(TrainState { model, optimizer, progress: Progress::default() }).map(drop)
         })
     }
 }
@@ -283,8 +287,30 @@ fn recipes() -> Target {
         };
         for recipe in kept.into_iter().chain(written).filter(|recipe| recipe.validate().is_ok()) {
             assert_eq!(toml::from_str::<Recipe>(&toml::to_string(&recipe).unwrap()).unwrap(), recipe);
-            let _ = recipe.command();
+            let _ = recipe.command(None);
             let _ = recipe.schedule.learning_rate(recipe.learning_rate, 10, 8, recipe.epochs.min(1000));
+        }
+    })
+}
+
+/// Layers as people write them; what fits is built, if it is small, and computes.
+fn layers() -> Target {
+    let seeds = [
+        "conv 4, norm, relu, pool max 2, flatten, dropout 0.2, linear classes, scale 0.5",
+        "residual [conv 1 kernel 5, residual [norm, gelu]], global_pool avg, flatten, linear 3 bias off",
+    ];
+    Target::new(seeds.map(|text| text.as_bytes().to_vec()).to_vec(), |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let Ok(architecture) = capped(64 * text.len() + (1 << 20), || text.parse::<Architecture>()) else { return };
+        assert_eq!(architecture.to_string().parse::<Architecture>().unwrap(), architecture);
+        let network =
+            capped(256 * text.len() + (1 << 20), || tinderbox::network::Network::new(&architecture, DIGIT, 3));
+        if let Ok(network) = network
+            && network.values() < 1 << 16
+            && network.summary().multiply_adds() < 1 << 22
+        {
+            let model = network.build(0, tinderbox::network::Precision::F32, &Device::flex());
+            assert_eq!(model.forward(Tensor::ones([2, 1, 4, 5], &Device::flex())).dims(), [2, 3]);
         }
     })
 }
@@ -306,8 +332,8 @@ fn pictures() -> Target {
         // Decoding, a copy in another format, and a margin.
         match capped(3 * (256 << 20), || open_image(&path)) {
             Ok(image) if u64::from(image.width()) * u64::from(image.height()) < 1 << 20 => {
-                assert_eq!(to_model_input(&image, colour, Kind::Picture).len(), colour.len());
-                assert_eq!(to_model_input(&image, DIGIT, Kind::Digit).len(), DIGIT.len());
+                assert_eq!(to_model_input(&image, colour, Preprocessing::Picture).len(), colour.len());
+                assert_eq!(to_model_input(&image, DIGIT, Preprocessing::Digit).len(), DIGIT.len());
             }
             Ok(_) => {}
             Err(e) => assert!(e.to_string().contains("picture"), "{e}"),

@@ -1,8 +1,8 @@
 //! Data sets from the bytes of their files.
 
 use js_sys::Uint8Array;
-use tinderbox::dataset::cifar::{self, TEST_FILE, TRAIN_FILES};
-use tinderbox::dataset::{Dataset, Split, parse_split};
+use tinderbox::data::cifar::{self, TEST_FILE, TRAIN_FILES};
+use tinderbox::data::{Dataset, Split, parse_split};
 use tinderbox::error::{Error, ErrorKind, Result};
 
 /// A data set of uncompressed files: MNIST's four, CIFAR-10's, or CIFAR-10's archive.
@@ -28,7 +28,7 @@ pub fn parse(names: Vec<String>, files: &[Uint8Array]) -> Result<Dataset> {
         let (images, labels) =
             (bytes(&format!("{kind}-images-idx3-ubyte"))?, bytes(&format!("{kind}-labels-idx1-ubyte"))?);
         parse_split(&images.1, &labels.1)
-            .map_err(|e| Error::new(ErrorKind::InvalidData, format!("{} and {}: {e}", images.0, labels.0)))
+            .map_err(|e| e.reword(|message| format!("{} and {}: {message}", images.0, labels.0)))
     };
     let (train, test) = (split("train")?, split("t10k")?);
     let highest = train.labels.iter().chain(&test.labels).copied().max().unwrap_or(0);

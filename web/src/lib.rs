@@ -1,15 +1,31 @@
 //! The thin layer between a page and the library: bytes, numbers and JSON in, bytes, numbers and JSON out.
 //!
-//! A [`Lab`] is one device with a data set, a model and a canvas. It lives in a worker, so that the page stays
+//! A `Session` is one device with a data set, models and a canvas. It lives in a worker, so that the page stays
 //! responsive whatever it computes; `web/worker.js` speaks to it. Errors are strings that a visitor can read.
+//! What needs no browser is tested without one: `cargo test --release -p tinderbox -p tinderbox-web --lib`.
 
+#![deny(missing_docs, unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
+
+#[cfg(target_family = "wasm")]
+mod control;
+#[cfg(target_family = "wasm")]
 mod data;
-mod lab;
+#[cfg(target_family = "wasm")]
 mod screen;
+#[cfg(target_family = "wasm")]
+mod session;
+#[cfg(target_family = "wasm")]
 mod training;
+mod words;
 
-pub use lab::Lab;
+#[cfg(target_family = "wasm")]
+pub use session::Session;
 
+use std::collections::BTreeMap;
+
+use tinderbox::error::Error;
+use tinderbox::recipe::{self, Recipe};
 use wasm_bindgen::prelude::*;
 
 /// Lets a fault of the program be read in the browser's console.
@@ -19,19 +35,58 @@ pub fn start() {
 }
 
 /// An error of the library, as JavaScript throws it.
-fn thrown(e: impl std::fmt::Display) -> JsError {
-    JsError::new(&e.to_string())
+fn thrown(e: Error) -> JsError {
+    JsError::new(&words::error(&e))
 }
 
 /// A value as JSON; everything handed out here is plain data, which JSON always holds.
 fn json(value: &impl serde::Serialize) -> Result<String, JsError> {
-    serde_json::to_string(value).map_err(thrown)
+    serde_json::to_string(value).map_err(|e| JsError::new(&e.to_string()))
 }
 
 /// The recipes that a page can offer, as JSON: name, about, recipe.
 #[wasm_bindgen]
 pub fn presets() -> Result<String, JsError> {
-    let presets = tinderbox::recipe::PRESETS.iter();
+    let presets = recipe::PRESETS.iter();
     let rows = presets.map(|p| serde_json::json!({"name": p.name, "about": p.about, "recipe": p.recipe()}));
     json(&rows.collect::<Vec<_>>())
+}
+
+/// The JSON schema of a recipe, which the page makes its form of.
+#[wasm_bindgen]
+pub fn schema() -> Result<String, JsError> {
+    json(&recipe::schema())
+}
+
+/// A recipe, JSON, with other values: `changes` is a JSON object of keys such as `optimizer.kind` and what was typed. A
+/// choice that decides which other fields apply gives those their defaults.
+#[wasm_bindgen]
+pub fn change_recipe(recipe: &str, changes: &str) -> Result<String, JsError> {
+    let plain = |e: serde_json::Error| JsError::new(&e.to_string());
+    let recipe: Recipe = serde_json::from_str(recipe).map_err(plain)?;
+    let typed: BTreeMap<String, String> = serde_json::from_str(changes).map_err(plain)?;
+    json(&changed(&recipe, &typed).map_err(thrown)?)
+}
+
+fn changed(recipe: &Recipe, typed: &BTreeMap<String, String>) -> tinderbox::error::Result<Recipe> {
+    let parse = |(key, typed): (&String, &String)| {
+        let field = recipe::field(key)?;
+        Ok((field, field.parse(typed)?))
+    };
+    recipe::change(recipe, typed.iter().map(parse).collect::<tinderbox::error::Result<_>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_into_the_form_changes_the_recipe() {
+        let base = Recipe::preset("linear_v1-bn-ce").unwrap();
+        let typed = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let adam = changed(&base, &typed(&[("optimizer.kind", "adam"), ("epochs", "3")])).unwrap();
+        assert_eq!((adam.learning_rate, adam.epochs), (0.001, 3));
+        assert!(changed(&base, &typed(&[("epochs", "many")])).is_err());
+        assert!(changed(&base, &typed(&[("epoch", "3")])).is_err());
+    }
 }

@@ -1,12 +1,10 @@
 //! The canvas of sample images: drawn by the shader where burn computes on WebGPU, else as pixels.
 
-use tinderbox::batches::DeviceSplit;
-use tinderbox::dataset::Split;
-use tinderbox::gpu::{Gpu, Layout, Source, Tile, TileGrid, draw_on_cpu};
+use tinderbox::compute::shaders::{Gpu, Layout, Source, Tile, TileGrid, draw_on_cpu};
+use tinderbox::data::Split;
+use tinderbox::training::batches::DeviceSplit;
 use wasm_bindgen::{Clamped, JsCast, JsError, JsValue};
 use web_sys::{ImageData, OffscreenCanvas, OffscreenCanvasRenderingContext2d};
-
-use crate::thrown;
 
 /// A canvas that was handed over by the page.
 pub struct Screen {
@@ -25,7 +23,7 @@ impl Screen {
         let painter = match gpu {
             Some((gpu, instance, adapter)) => {
                 let target = wgpu::SurfaceTarget::OffscreenCanvas(canvas.clone());
-                let surface = instance.create_surface(target).map_err(thrown)?;
+                let surface = instance.create_surface(target).map_err(|e| JsError::new(&e.to_string()))?;
                 // Not an sRGB format: the images' values are shown as they are.
                 let formats = surface.get_capabilities(adapter).formats;
                 let format = formats.iter().copied().find(|format| !format.is_srgb());

@@ -1,36 +1,25 @@
 //! Training in the page: started, paused, stepped, slowed and stopped from outside while it runs.
 
-use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use burn::module::Module;
-use tinderbox::dataset::Dataset;
+use tinderbox::compute::Devices;
 use tinderbox::error::ErrorKind;
 use tinderbox::recipe::Recipe;
-use tinderbox::train::{self, Event, Observer, Observers, Pace};
-use tinderbox::weights::About;
+use tinderbox::training::{Event, Observer, Observers, Plan, StepControl, TrainState, train_with};
+use tinderbox::weights::Metadata;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-use crate::lab::{Inside, Lab, Loaded, Manifest};
+use crate::session::{Inside, Loaded, Manifest, Session};
 use crate::{json, thrown};
 
 /// Milliseconds of work between two turns of the worker's event loop.
 const TURN: f64 = 12.0;
 
-/// What the visitor wants of the run.
-#[derive(Default)]
-pub(crate) struct Control {
-    stop: AtomicUsize,
-    paused: Cell<bool>,
-    /// Steps to make although paused.
-    steps: Cell<u32>,
-    learning_rate: Cell<Option<f64>>,
-}
-
 #[wasm_bindgen]
-impl Lab {
+impl Session {
     /// Trains a recipe, JSON, on the data set at hand. Calls `tell(json)` with `{losses, first_step}` and
     /// `{epoch}`, and `turn()`, which returns a promise, whenever the worker should look at its messages. Ends with the
     /// history of all epochs as JSON; the model at hand is then the trained one.
@@ -41,14 +30,12 @@ impl Lab {
         turn: js_sys::Function,
     ) -> Result<String, JsError> {
         let inside = self.inside();
-        let recipe: Recipe = serde_json::from_str(&recipe).map_err(thrown)?;
-        recipe.validate().map_err(thrown)?;
+        let recipe: Recipe = serde_json::from_str(&recipe).map_err(|e| JsError::new(&e.to_string()))?;
         let data = inside.data.borrow().clone().ok_or_else(|| JsError::new("there is no data set yet"))?;
-        let all = &data.dataset;
-        let train_split = all.train.fraction(recipe.fraction, all.classes.len());
-        let dataset = Dataset::new(train_split, all.test.clone(), all.classes.clone()).map_err(thrown)?;
-        tinderbox::batches::check_fit(&dataset, &inside.info).map_err(thrown)?;
-        train::check(&recipe, &dataset).map_err(thrown)?;
+        let recipe = Recipe { dataset: data.identity.clone(), ..recipe }; // what is trained on, whatever the form says
+        let plan = Plan::new(&recipe, &data.dataset).map_err(thrown)?;
+        let devices = Devices::one(inside.device.clone(), inside.info.clone());
+        plan.check_devices(&devices).map_err(thrown)?;
         if inside.busy.replace(true) {
             return Err(JsError::new("a run is under way"));
         }
@@ -58,15 +45,14 @@ impl Lab {
         inside.control.learning_rate.set(None);
         let manifest = Manifest {
             name: format!("{}, trained here", recipe.short_name()),
-            about: About::new(&recipe, dataset.shape(), &dataset.classes),
+            metadata: Metadata::new(&recipe, data.dataset.shape(), &data.dataset.classes),
             accuracy: None,
             sha256: None,
         };
-        let mut observers = Observers(vec![Box::new(Messages { tell, inside: Rc::clone(&inside), manifest })]);
-        let mut pace = Turns { inside: Rc::clone(&inside), turn, since: js_sys::Date::now() };
-        let state = train::start(&recipe, &dataset, &inside.device);
-        let (device, stop) = (std::slice::from_ref(&inside.device), &inside.control.stop);
-        let result = train::train_at(&mut pace, &recipe, &dataset, device, state, stop, &mut observers).await;
+        let mut observers = Observers::default().with(Messages { tell, inside: Rc::clone(&inside), manifest });
+        let mut control = Turns { inside: Rc::clone(&inside), turn, since: js_sys::Date::now() };
+        let (state, stop) = (plan.start(devices.main()), &inside.control.stop);
+        let result = train_with(&mut control, &plan, &devices, state, stop, &mut observers).await;
         inside.busy.set(false);
         match result {
             Ok(state) => json(&state.progress.history),
@@ -120,8 +106,8 @@ impl Turns {
     }
 }
 
-impl Pace for Turns {
-    async fn turn(&mut self) {
+impl StepControl for Turns {
+    async fn before_step(&mut self) {
         if js_sys::Date::now() - self.since > TURN {
             self.wait().await;
         }
@@ -152,7 +138,7 @@ impl Messages {
         let _ = self.tell.call1(&JsValue::NULL, &value.to_string().into()); // a page that does not listen is no failure
     }
 
-    fn keep(&mut self, state: &train::TrainState) {
+    fn keep(&mut self, state: &TrainState) {
         self.manifest.accuracy = state.progress.history.last().map(|m| m.test_accuracy);
         let loaded = Loaded { manifest: self.manifest.clone(), model: state.model.valid() };
         self.inside.models.borrow_mut().insert(0, Rc::new(loaded));

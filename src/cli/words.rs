@@ -1,0 +1,122 @@
+//! The words of the command line for what the library tells: which option to use, which command to give.
+
+use std::path::Path;
+
+use crate::error::{Advice, Error};
+use crate::names::quote;
+use crate::notice::Notice;
+
+/// An error as it is told on the terminal, with what to do next.
+pub fn error(e: &Error) -> String {
+    match e.advice() {
+        None => e.to_string(),
+        Some(Advice::SmallerBatch(Some(size))) => format!("{e}: choose a smaller one, such as --batch {size}"),
+        Some(advice) => format!("{e}{}", advice_words(advice)),
+    }
+}
+
+fn advice_words(advice: &Advice) -> String {
+    match advice {
+        Advice::SmallerBatch(_) => "; use a smaller --batch or --width".into(),
+        Advice::SmallerNetwork => ": use a smaller network, or another --device".into(),
+        Advice::Momentum => ", such as --momentum 0.9".into(),
+        Advice::LessData => ": train on less with --fraction, or on another --device".into(),
+        Advice::SinglePrecision => {
+            ": leave --precision out, or choose a device with f16 (see `tinderbox devices`)".into()
+        }
+        Advice::PutFilesInto { files, dir, or_name_folder } => {
+            let or = if *or_name_folder { ", or name the folder that has them with --data-dir" } else { "" };
+            format!("\nPut {} into {}{or}", files.join(", "), dir.display())
+        }
+        Advice::OtherDataset => ": name another one with --dataset".into(),
+        Advice::NewRun => "\nAnother recipe makes a new run: start one under another --name".into(),
+        Advice::OtherNameOrContinue(run) => {
+            format!(": choose another --name, or continue it with --resume {}", path(run))
+        }
+        Advice::Continue { run, .. } => format!("; continue with: tinderbox train --resume {}", path(run)),
+        Advice::Again => "; give the same command again to go on".into(),
+        Advice::OtherCheckpoint(name) => {
+            format!(". Another one is whole: go on from it with --checkpoint {name}")
+        }
+        Advice::MoreEpochs(done) => format!(": --epochs must be at least {done}"),
+        Advice::OtherPort => "; choose another one, with --port or --listen".into(),
+        Advice::BuildPage => {
+            ". The page is built by `wasm-pack build web --target web --release` in the source folder; \
+                              --page names the folder with index.html"
+                .into()
+        }
+        Advice::WriteToFile => ": write the picture to a file with --png FILE".into(),
+    }
+}
+
+/// The error of a run that can go on, with the command that continues it on the same devices.
+pub fn with_devices(e: Error, device: Option<&str>) -> Error {
+    let Some(Advice::Continue { run, lost }) = e.advice() else { return e };
+    let device = match (lost, device) {
+        (true, _) => " --device DEVICE, one that is left".into(),
+        (false, Some(name)) => format!(" --device {}", quote(name)),
+        (false, None) => String::new(),
+    };
+    let command = format!("tinderbox train --resume {}{device}", path(run));
+    let said = match e.kind() {
+        crate::error::ErrorKind::Interrupted(_) => format!("{e}; continue with: {command}"),
+        _ => format!("{e}. What was saved goes on with: {command}"),
+    };
+    Error::new(e.kind(), said)
+}
+
+/// A notice as it is told on standard error.
+pub fn notice(notice: &Notice) -> String {
+    match notice {
+        Notice::OtherFolder { named, used } => {
+            format!("notice: {} has no MNIST files; using {}", named.display(), used.display())
+        }
+        Notice::LeftOut(e) => format!("warning: left out: {}", error(e)),
+        Notice::LeftOutMore(count) => format!("warning: left out {count} more files"),
+        Notice::ObserverDropped(e) => format!("warning: {}. Training goes on without it", error(e)),
+        Notice::NoCheckpoint { wanted, instead: None } => {
+            format!("notice: the checkpoint '{wanted}' was never finished: starting from the beginning")
+        }
+        Notice::NoCheckpoint { wanted, instead: Some(instead) } => {
+            format!("notice: the checkpoint '{wanted}' was never finished: going on from '{instead}'")
+        }
+        Notice::RunFailed(name, e) => format!("error: {name}: {}", error(e)),
+        // The terminal has its own ways for these.
+        Notice::Download { .. }
+        | Notice::Resuming { .. }
+        | Notice::RunStarts(_)
+        | Notice::AlreadyFinished
+        | Notice::ClientAccepted(..)
+        | Notice::ClientRefused(_) => String::new(),
+    }
+}
+
+fn path(path: &Path) -> String {
+    quote(&path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn advice_becomes_options_and_commands() {
+        let e = Error::usage("batch size is 9, but there are 8 train images").advise(Advice::SmallerBatch(Some(2)));
+        assert!(error(&e).ends_with("8 train images: choose a smaller one, such as --batch 2"));
+        let e = Error::new(ErrorKind::Device, "the device is out of memory").advise(Advice::SmallerBatch(None));
+        assert_eq!(error(&e), "the device is out of memory; use a smaller --batch or --width");
+        let run = |lost| Advice::Continue { run: "runs/my run".into(), lost };
+        let stopped = Error::new(ErrorKind::Interrupted(2), "stopped by a signal").advise(run(false));
+        let e = with_devices(stopped, Some("my gpu"));
+        assert_eq!(
+            (error(&e), e.exit_code()),
+            (
+                "stopped by a signal; continue with: tinderbox train --resume 'runs/my run' --device 'my gpu'".into(),
+                130
+            )
+        );
+        let e = with_devices(Error::new(ErrorKind::Device, "gone").advise(run(true)), Some("0,1"));
+        assert!(error(&e).ends_with("--device DEVICE, one that is left"), "{}", error(&e));
+    }
+}

@@ -1,0 +1,235 @@
+//! Lists the adapters there are, and says what each of them is.
+
+use std::fmt;
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+#[cfg(not(target_family = "wasm"))]
+use super::request::Request;
+
+/// What an adapter is, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdapterKind {
+    /// A GPU with memory of its own.
+    Discrete,
+    /// A GPU that shares the CPU's memory.
+    Integrated,
+    /// A GPU seen through a virtual machine.
+    Virtual,
+    /// burn's CPU backend, no adapter at all.
+    Cpu,
+    /// An adapter whose driver does not say what it is (OpenGL).
+    Unknown,
+    /// A GPU imitated by the CPU.
+    Software,
+    /// A device of another machine.
+    Remote,
+}
+
+impl AdapterKind {
+    /// Whether this is a GPU in hardware, as far as its driver says.
+    pub fn is_gpu(self) -> bool {
+        self < Self::Cpu
+    }
+}
+
+impl fmt::Display for AdapterKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Discrete => "discrete",
+            Self::Integrated => "integrated",
+            Self::Virtual => "virtual",
+            Self::Cpu => "cpu",
+            Self::Unknown => "unknown",
+            Self::Software => "software",
+            Self::Remote => "remote",
+        })
+    }
+}
+
+/// What a run ran on, as stored in `device.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeviceInfo {
+    /// The adapter's name, or that of the CPU backend.
+    pub name: String,
+    /// Discrete, integrated, software and so on.
+    pub kind: AdapterKind,
+    /// Vulkan, Metal, Dx12, Gl or CUDA; `flex` for the CPU backend.
+    pub api: String,
+    /// Driver and version, as the driver reports it.
+    pub driver: String,
+    /// Whether shaders may compute in half precision.
+    pub f16: bool,
+    /// Threads that work in lock-step, smallest to largest; `None` without subgroup operations.
+    pub subgroup_sizes: Option<(u32, u32)>,
+    /// The largest buffer, in bytes; `None` where memory is the only limit.
+    pub max_buffer_bytes: Option<u64>,
+    /// Why the adapter cannot train, if it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<String>,
+    /// Those that took a share of every batch besides this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<DeviceInfo>,
+}
+
+impl fmt::Display for DeviceInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, {})", self.name, self.kind, self.api)?;
+        self.others.iter().try_for_each(|other| write!(f, " and {other}"))
+    }
+}
+
+impl DeviceInfo {
+    /// This device and those beside it, each by itself.
+    pub fn each(&self) -> Vec<Self> {
+        let alone = Self { others: Vec::new(), ..self.clone() };
+        std::iter::once(alone).chain(self.others.clone()).collect()
+    }
+}
+
+/// One entry of the list that `tinderbox devices` prints.
+#[derive(Clone)]
+pub struct Candidate {
+    /// What it is.
+    pub info: DeviceInfo,
+    pub(super) handle: Handle,
+}
+
+#[cfg_attr(target_family = "wasm", allow(dead_code))] // a page lists no adapters: the browser chooses
+#[derive(Clone)]
+pub(super) enum Handle {
+    Cpu,
+    #[cfg(feature = "cuda")]
+    Cuda(usize),
+    Wgpu(Box<(wgpu::Instance, wgpu::Adapter)>),
+}
+
+/// What there is and [`choose`](super::choose) may need for `request`: the adapters of every API in the order of their drivers,
+/// then the CPU backend, then what is only reached through OpenGL. An index means the same for every request.
+#[cfg(not(target_family = "wasm"))]
+pub fn list(request: &Request) -> Vec<Candidate> {
+    if *request == Request::Cpu {
+        return vec![Candidate { info: cpu_info(), handle: Handle::Cpu }]; // no driver need be woken
+    }
+    let mut candidates = Vec::new();
+    #[cfg(feature = "cuda")]
+    for index in 0..Device::enumerate(burn::tensor::DeviceType::Cuda).len() {
+        let info = DeviceInfo {
+            name: format!("CUDA device {index}"),
+            kind: AdapterKind::Discrete,
+            api: "CUDA".into(),
+            driver: "cuda".into(),
+            f16: true,
+            subgroup_sizes: Some((32, 32)),
+            max_buffer_bytes: None,
+            unusable: None,
+            others: Vec::new(),
+        };
+        candidates.push(Candidate { info, handle: Handle::Cuda(index) });
+    }
+    for api in [wgpu::Backends::VULKAN, wgpu::Backends::METAL, wgpu::Backends::DX12] {
+        candidates.extend(adapters(api));
+    }
+    candidates.push(Candidate { info: cpu_info(), handle: Handle::Cpu });
+    // OpenGL drivers are slow to start, some print to the terminal, and a GPU worth having has a better API.
+    if !matches!(request, Request::Best | Request::Gpu) {
+        candidates.extend(adapters(wgpu::Backends::GL));
+    }
+    candidates
+}
+
+/// The adapters of one API, through an instance of its own: burn's runtime refuses an instance that spans several.
+#[cfg(not(target_family = "wasm"))]
+fn adapters(api: wgpu::Backends) -> Vec<Candidate> {
+    if !wgpu::Instance::enabled_backend_features().contains(api) {
+        return Vec::new();
+    }
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: api,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let adapters = pollster::block_on(instance.enumerate_adapters(api));
+    let candidate = |adapter: wgpu::Adapter| Candidate {
+        info: describe(&adapter),
+        handle: Handle::Wgpu(Box::new((instance.clone(), adapter))),
+    };
+    adapters.into_iter().map(candidate).collect()
+}
+
+/// The largest buffer that is asked of a software adapter; lavapipe, which works, has the same.
+pub(super) const SOFTWARE_BUFFER_BYTES: u64 = 128 << 20;
+
+/// What an adapter is.
+pub fn describe(adapter: &wgpu::Adapter) -> DeviceInfo {
+    let (info, features, limits) = (adapter.get_info(), adapter.features(), adapter.limits());
+    let driver = format!("{} {}", info.driver, info.driver_info);
+    let software = ["llvmpipe", "swiftshader", "softpipe", "lavapipe", "basic render"];
+    let looks_like_software = software.iter().any(|s| info.name.to_lowercase().contains(s));
+    let kind = match info.device_type {
+        _ if looks_like_software => AdapterKind::Software,
+        wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
+        wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
+        wgpu::DeviceType::VirtualGpu => AdapterKind::Virtual,
+        wgpu::DeviceType::Cpu => AdapterKind::Software,
+        wgpu::DeviceType::Other => AdapterKind::Unknown,
+    };
+    // burn's kernels bind up to eight storage buffers; OpenGL drivers often allow fewer, or no compute at all.
+    let unusable = (limits.max_compute_invocations_per_workgroup == 0
+        || limits.max_storage_buffers_per_shader_stage < 8)
+        .then(|| {
+            format!("it allows {} storage buffers a shader, 8 are needed", limits.max_storage_buffers_per_shader_stage)
+        });
+    let largest_buffer = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
+    let largest_buffer =
+        if kind == AdapterKind::Software { largest_buffer.min(SOFTWARE_BUFFER_BYTES) } else { largest_buffer };
+    DeviceInfo {
+        name: info.name,
+        kind,
+        api: format!("{:?}", info.backend),
+        driver: driver.trim().to_string(),
+        f16: features.contains(wgpu::Features::SHADER_F16),
+        subgroup_sizes: features
+            .contains(wgpu::Features::SUBGROUP)
+            .then_some((info.subgroup_min_size, info.subgroup_max_size)),
+        max_buffer_bytes: Some(largest_buffer),
+        unusable,
+        others: Vec::new(),
+    }
+}
+
+/// One candidate made up of nothing, for the tests of what chooses among them.
+#[cfg(test)]
+pub(super) fn made_up(name: &str, kind: AdapterKind, api: &str) -> Candidate {
+    let info = DeviceInfo { name: name.into(), kind, api: api.into(), driver: "d".into(), ..cpu_info() };
+    Candidate { info, handle: Handle::Cpu }
+}
+
+/// Whether this is burn's CPU backend, with autodiff or without.
+pub fn is_cpu(device: &Device) -> bool {
+    device == &Device::flex()
+}
+
+/// The CPU backend.
+pub fn cpu_info() -> DeviceInfo {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    DeviceInfo {
+        name: format!("{}, {threads} thread{}", cpu_model(), if threads == 1 { "" } else { "s" }),
+        kind: AdapterKind::Cpu,
+        api: "flex".into(),
+        driver: format!("burn-flex, {}", std::env::consts::ARCH),
+        f16: false,
+        subgroup_sizes: None,
+        max_buffer_bytes: None,
+        unusable: None,
+        others: Vec::new(),
+    }
+}
+
+/// The processor's name where a file tells it (Linux), so that runs of several machines can be told apart.
+pub fn cpu_model() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or("CPU".into(), |(_, name)| name.trim().to_string())
+}

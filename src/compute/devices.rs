@@ -1,0 +1,63 @@
+//! The devices of a run: one that has the state and measures, and those that take a share of every batch.
+
+use burn::tensor::Device;
+
+use super::adapters::{DeviceInfo, cpu_info, is_cpu};
+
+/// One or more devices, the main one first, with what they are.
+#[derive(Clone)]
+pub struct Devices {
+    main: Device,
+    others: Vec<Device>,
+    info: DeviceInfo,
+}
+
+impl Devices {
+    /// A single device.
+    pub fn one(device: Device, info: DeviceInfo) -> Self {
+        Self { main: device, others: Vec::new(), info: DeviceInfo { others: Vec::new(), ..info } }
+    }
+
+    /// Burn's CPU backend.
+    pub fn cpu() -> Self {
+        Self::one(Device::flex(), cpu_info())
+    }
+
+    /// These devices and one more, which takes a share of every batch.
+    #[must_use]
+    pub fn and(mut self, device: Device, info: DeviceInfo) -> Self {
+        self.others.push(device);
+        self.info.others.push(info);
+        self
+    }
+
+    /// The device that has the state.
+    pub fn main(&self) -> &Device {
+        &self.main
+    }
+
+    /// The devices beside it.
+    pub fn others(&self) -> &[Device] {
+        &self.others
+    }
+
+    /// All devices, the main one first.
+    pub fn all(&self) -> Vec<Device> {
+        std::iter::once(&self.main).chain(&self.others).cloned().collect()
+    }
+
+    /// What they are: the main one, with the others inside.
+    pub fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    /// How many they are.
+    pub fn count(&self) -> usize {
+        1 + self.others.len()
+    }
+
+    /// Whether every one of them is burn's CPU backend.
+    pub fn are_cpu(&self) -> bool {
+        is_cpu(&self.main) && self.others.iter().all(is_cpu)
+    }
+}

@@ -1,0 +1,30 @@
+//! Where work is computed: the adapters there are, the one that is chosen and opened, kernels of our own for each kind,
+//! and what it means when one fails.
+
+mod adapters;
+pub mod cpu;
+mod devices;
+pub mod failure;
+mod loss_kind;
+mod open;
+mod read;
+#[cfg(feature = "remote")]
+pub mod remote;
+mod request;
+mod select;
+pub mod shaders;
+#[cfg(feature = "native")]
+pub mod tuning;
+
+#[cfg(not(target_family = "wasm"))]
+pub use adapters::list;
+pub use adapters::{AdapterKind, Candidate, DeviceInfo, cpu_info, cpu_model, is_cpu};
+pub use devices::Devices;
+pub use loss_kind::LossKind;
+#[cfg(target_family = "wasm")]
+pub use open::open_browser;
+pub use read::read;
+pub use request::Request;
+pub use select::choose;
+#[cfg(not(target_family = "wasm"))]
+pub use select::choose_all;

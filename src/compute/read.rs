@@ -1,0 +1,15 @@
+//! From a device to the host.
+
+use burn::tensor::{Tensor, TensorData};
+
+use super::failure;
+use crate::error::Result;
+
+/// Waits for the device and brings a vector to the host.
+///
+/// # Errors
+/// Device: the adapter failed or was lost.
+pub async fn read(values: Tensor<1>) -> Result<Vec<f32>> {
+    let data: TensorData = values.into_data_async().await.map_err(|e| failure::device(&e))?;
+    data.convert::<f32>().try_to_vec().map_err(|e| failure::device(&e))
+}

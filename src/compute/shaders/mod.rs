@@ -1,0 +1,17 @@
+//! Shaders of our own (`shaders/*.wgsl`), as operations of burn.
+//!
+//! They are launched through burn's extension interface, so that burn orders, fuses around and frees as with its own
+//! kernels. They are written in WGSL and so run wherever wgpu is handed WGSL; [`runs_shaders`] tells. Everywhere else
+//! [`batches`](crate::training::batches) and [`metrics`](crate::training::metrics) compose the same of burn's operations, and the tests
+//! hold one against the other.
+
+mod evaluate;
+mod extension;
+mod gather;
+mod kernel;
+mod tile_grid;
+
+pub use evaluate::VALUES_PER_IMAGE;
+pub use extension::{Shaders, evaluate, gather_batch, runs_shaders};
+pub use gather::encode;
+pub use tile_grid::{Gpu, Layout, Source, Tile, TileGrid, draw_on_cpu};

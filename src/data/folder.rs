@@ -1,0 +1,213 @@
+//! A folder of images: one subfolder a class, in `train/` and `test/` or to be split.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use image::DynamicImage;
+use image::imageops::FilterType;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use super::dataset::{Dataset, ImageShape, Loaded, MAX_CLASSES, Split};
+use super::identity::Preprocessing;
+use super::origin::Origin;
+use super::picture::{open_image, to_model_input};
+use crate::error::{Error, ErrorKind, Result};
+use crate::notice::{Notice, Notices};
+use crate::random::shuffle;
+
+/// Height and width that images are resized to: those of CIFAR-10.
+const SIDE: u32 = 32;
+/// One image in this many is kept for testing where the folder has no `test/`.
+const TEST_SHARE: usize = 5;
+/// The seed of the splitting, so that it is the same in every run.
+const SPLIT_SEED: u64 = 0;
+/// So many broken files are named; the rest is counted.
+const NAMED: usize = 5;
+
+/// A file and its class.
+type Labelled = (PathBuf, u8);
+
+/// Loads `dir/train/CLASS/*` and `dir/test/CLASS/*`, or splits `dir/CLASS/*` four to one. Files that are no image are
+/// left out, and `notices` hears of them.
+pub(super) fn load(dir: &Path, notices: Notices<'_>) -> Result<Loaded> {
+    let (train_dir, test_dir) = (dir.join("train"), dir.join("test"));
+    let parted = train_dir.is_dir() && test_dir.is_dir();
+    let classes = subfolders(if parted { &train_dir } else { dir })?;
+    if !parted && train_dir.is_dir() {
+        let message = "there is train/ but no test/: rename the other part to test/, or name the folder train/ itself \
+                       to have it split";
+        return Err(Error::invalid_file(dir, message));
+    }
+    if classes.is_empty() || classes.len() > MAX_CLASSES {
+        let message = format!(
+            "expected 1 to {MAX_CLASSES} subfolders, one a class (or train/ and test/ with these), found {}",
+            classes.len()
+        );
+        return Err(Error::invalid_file(dir, message));
+    }
+    let (train, test) = if parted {
+        let extra: Vec<String> = subfolders(&test_dir)?.into_iter().filter(|c| !classes.contains(c)).collect();
+        if !extra.is_empty() {
+            return Err(Error::invalid_file(
+                &test_dir,
+                format!("classes that train/ does not have: {}", extra.join(", ")),
+            ));
+        }
+        (files(&train_dir, &classes)?, files(&test_dir, &classes)?)
+    } else {
+        divide(files(dir, &classes)?)
+    };
+    let mut broken = Vec::new();
+    let (train, test) = (decode(train, &mut broken), decode(test, &mut broken));
+    broken.iter().take(NAMED).for_each(|error| notices(Notice::LeftOut(error.clone())));
+    if broken.len() > NAMED {
+        notices(Notice::LeftOutMore(broken.len() - NAMED));
+    }
+    if train.is_empty() || test.is_empty() {
+        let message = format!(
+            "{} train and {} test images could be read, {} files could not: put PNG, JPEG or BMP files into {}",
+            train.len(),
+            test.len(),
+            broken.len(),
+            dir.join("CLASS").display()
+        );
+        return Err(Error::invalid_file(dir, message));
+    }
+    let colour = train.iter().chain(&test).any(|(image, _)| image.color().has_color());
+    let dataset = Dataset::new(split(&train, colour), split(&test, colour), classes);
+    let dataset = dataset.map_err(|e| e.in_file(dir))?;
+    Ok(Loaded { dataset, origin: Origin::Folder(dir.into()) })
+}
+
+/// The names of the folders in `dir`, sorted; hidden ones do not count.
+fn subfolders(dir: &Path) -> Result<Vec<String>> {
+    let entries = fs::read_dir(dir).map_err(|e| {
+        let kind = if e.kind() == std::io::ErrorKind::NotFound { ErrorKind::MissingData } else { ErrorKind::Io };
+        Error::new(kind, format!("cannot read the folder {}: {e}", dir.display())).caused_by(e)
+    })?;
+    let names: BTreeSet<String> = entries
+        .flatten()
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    Ok(names.into_iter().collect())
+}
+
+/// All files of all classes with their labels, sorted by class and name.
+fn files(dir: &Path, classes: &[String]) -> Result<Vec<Labelled>> {
+    let mut found = Vec::new();
+    for (label, class) in (0..=u8::MAX).zip(classes) {
+        let folder = dir.join(class);
+        let Ok(entries) = fs::read_dir(&folder) else { continue }; // a class without test images
+        let mut paths: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| p.is_file()).collect();
+        paths.sort();
+        found.extend(paths.into_iter().map(|path| (path, label)));
+    }
+    Ok(found)
+}
+
+/// Keeps one in `TEST_SHARE` files of every class for testing, at least one where there are two.
+fn divide(files: Vec<Labelled>) -> (Vec<Labelled>, Vec<Labelled>) {
+    let mut rng = ChaCha8Rng::seed_from_u64(SPLIT_SEED);
+    let (mut train, mut test) = (Vec::new(), Vec::new());
+    for class in files.chunk_by(|a, b| a.1 == b.1) {
+        let mut class: Vec<Labelled> = class.to_vec();
+        shuffle(&mut class, &mut rng);
+        let kept = if class.len() < 2 { 0 } else { (class.len() / TEST_SHARE).max(1) };
+        test.extend(class.drain(..kept));
+        train.extend(class);
+    }
+    (train, test)
+}
+
+fn decode(files: Vec<Labelled>, broken: &mut Vec<Error>) -> Vec<(DynamicImage, u8)> {
+    let small = |(path, label): Labelled| match open_image(&path) {
+        Ok(image) => Some((image.resize_to_fill(SIDE, SIDE, FilterType::Triangle), label)),
+        Err(e) => {
+            broken.push(e);
+            None
+        }
+    };
+    files.into_iter().filter_map(small).collect()
+}
+
+fn split(images: &[(DynamicImage, u8)], colour: bool) -> Split {
+    let side = SIDE as usize;
+    let mut split = Split {
+        pixels: Vec::new(),
+        labels: images.iter().map(|(_, label)| *label).collect(),
+        shape: ImageShape { channels: if colour { 3 } else { 1 }, height: side, width: side },
+    };
+    for (image, _) in images {
+        split.pixels.extend(to_model_input(image, split.shape, Preprocessing::Picture));
+    }
+    split
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notice::silent;
+    use image::{GrayImage, Luma, Rgb, RgbImage};
+
+    fn folder(classes: &[(&str, u32)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (class, count) in classes {
+            fs::create_dir_all(dir.path().join(class)).unwrap();
+            for i in 0..*count {
+                let image = RgbImage::from_pixel(40 + i, 30, Rgb([200, i as u8, 7]));
+                image.save(dir.path().join(class).join(format!("{i:03}.png"))).unwrap();
+            }
+        }
+        dir
+    }
+
+    #[test]
+    fn a_plain_folder_is_split_four_to_one_and_the_same_way_every_time() {
+        let dir = folder(&[("cat", 10), ("dog", 5)]);
+        let first = load(dir.path(), &mut silent).unwrap().dataset;
+        assert_eq!(first.classes, ["cat", "dog"]);
+        assert_eq!(first.shape(), ImageShape { channels: 3, height: 32, width: 32 });
+        assert_eq!((first.train.len(), first.test.len()), (8 + 4, 2 + 1));
+        assert_eq!(first, load(dir.path(), &mut silent).unwrap().dataset);
+    }
+
+    #[test]
+    fn train_and_test_folders_are_taken_as_they_are() {
+        let dir = folder(&[("train/a", 3), ("train/b", 2), ("test/b", 1)]);
+        let dataset = load(dir.path(), &mut silent).unwrap().dataset;
+        assert_eq!(dataset.train.labels, [0, 0, 0, 1, 1]);
+        assert_eq!(dataset.test.labels, [1]);
+        fs::create_dir(dir.path().join("test/c")).unwrap();
+        assert!(load(dir.path(), &mut silent).err().unwrap().to_string().contains("does not have: c"));
+    }
+
+    #[test]
+    fn broken_files_are_left_out_and_fatal_only_if_nothing_is_left() {
+        let dir = folder(&[("cat", 5), ("dog", 5)]);
+        fs::write(dir.path().join("cat/zzz.png"), b"no image").unwrap();
+        assert_eq!(load(dir.path(), &mut silent).unwrap().dataset.train.len(), 8);
+        for class in ["cat", "dog"] {
+            for entry in fs::read_dir(dir.path().join(class)).unwrap() {
+                fs::write(entry.unwrap().path(), b"no image").unwrap();
+            }
+        }
+        let error = load(dir.path(), &mut silent).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        assert!(error.to_string().contains("11 files could not"), "{error}");
+        assert_eq!(load(&dir.path().join("nowhere"), &mut silent).err().unwrap().kind(), ErrorKind::MissingData);
+    }
+
+    #[test]
+    fn grey_images_stay_grey() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("x")).unwrap();
+        for i in 0..4 {
+            GrayImage::from_pixel(8, 8, Luma([i * 50])).save(dir.path().join(format!("x/{i}.png"))).unwrap();
+        }
+        assert_eq!(load(dir.path(), &mut silent).unwrap().dataset.shape().channels, 1);
+    }
+}

@@ -1,0 +1,55 @@
+//! Data sets: what they are called, where they come from, and their checked images and labels on the host.
+
+#[cfg(feature = "archive")]
+pub mod cifar;
+mod dataset;
+#[cfg(feature = "native")]
+pub mod download;
+#[cfg(feature = "native")]
+mod folder;
+mod identity;
+mod idx;
+mod origin;
+#[cfg(feature = "picture")]
+pub mod picture;
+#[cfg(feature = "native")]
+mod source;
+
+pub use dataset::{Dataset, DatasetInfo, ImageShape, Loaded, MAX_CLASSES, MAX_IMAGE_SIDE, Split};
+pub(crate) use identity::EXAMPLES;
+pub use identity::{Identity, Preprocessing};
+pub use idx::{parse_images, parse_labels, parse_split};
+pub use origin::Origin;
+#[cfg(feature = "native")]
+pub use source::SAMPLE_FILES;
+
+#[cfg(feature = "native")]
+use {
+    crate::error::{Advice, Error, ErrorKind, Result},
+    crate::notice::Notices,
+    std::path::{Path, PathBuf},
+};
+
+/// Loads a data set, telling `notices` what else happens. MNIST and CIFAR-10 are looked for in `data_dir`, in the folder
+/// that `TINDERBOX_DATA` names, and in `data/mnist` or `data`; where they are in none of these they are downloaded into the
+/// first that is named.
+///
+/// # Errors
+/// Missing data, naming the files and where to put them; invalid data, naming file, offset, expected and found.
+#[cfg(feature = "native")]
+pub fn load(identity: &Identity, data_dir: Option<&Path>, notices: Notices<'_>) -> Result<Loaded> {
+    match identity {
+        Identity::MnistSample => source::sample(),
+        Identity::Idx(dir) => source::idx_folder(dir, None),
+        Identity::Folder(dir) => folder::load(dir, notices),
+        Identity::Cifar10 => {
+            let places: Vec<PathBuf> = source::named_folders(data_dir).chain(["data".into()]).collect();
+            cifar::load(&places, notices)
+        }
+        Identity::Mnist => source::mnist(data_dir, notices),
+        Identity::Own(name) => {
+            let message = format!("the pictures of '{name}' are in the page that they were given to");
+            Err(Error::new(ErrorKind::MissingData, message).advise(Advice::OtherDataset))
+        }
+    }
+}

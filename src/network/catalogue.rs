@@ -1,0 +1,123 @@
+//! The networks that have a name. A new one is an entry here.
+
+use super::layers::PoolKind;
+use crate::error::Result;
+use crate::names::unknown;
+
+/// How a network of the catalogue is varied.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// Whether every hidden layer is followed by batch normalization.
+    pub batch_norm: bool,
+    /// A factor on the number of channels.
+    pub width: f64,
+    /// How images are halved.
+    pub pool: PoolKind,
+    /// The share of values zeroed before the last layer while training; in [0, 1).
+    pub dropout: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { batch_norm: true, width: 1.0, pool: PoolKind::Max, dropout: 0.0 }
+    }
+}
+
+/// A network with a name.
+#[derive(Debug)]
+pub struct Entry {
+    /// The name that recipes have.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub about: &'static str,
+    /// Which of the [`Settings`] it takes.
+    pub takes: &'static [&'static str],
+    /// Whether the bare name in the name of a run means batch normalization.
+    pub bare_name_has_norm: bool,
+    /// Its layers as text.
+    pub(super) layers: fn(&Settings) -> String,
+}
+
+/// All networks that have a name.
+pub const CATALOGUE: [Entry; 5] = [
+    Entry {
+        name: "linear_v0",
+        about: "softmax regression: input -> classes",
+        takes: &[],
+        bare_name_has_norm: false,
+        layers: |_| "flatten, linear classes".into(),
+    },
+    Entry {
+        name: "linear_v1",
+        about: "two hidden layers: input -> 128 -> 64 -> classes",
+        takes: &["batch_norm"],
+        bare_name_has_norm: false,
+        layers: |s| {
+            let norm = if s.batch_norm { "norm, " } else { "" };
+            format!("flatten, linear 128, {norm}relu, linear 64, {norm}relu, linear classes")
+        },
+    },
+    Entry {
+        name: "vgg11",
+        about: "the 8 convolutions of VGG-11 (Simonyan and Zisserman, 2014) and one linear layer, sized for 32x32",
+        takes: &["batch_norm", "width", "pool", "dropout"],
+        bare_name_has_norm: true,
+        layers: |s| vgg(s, &[&[64], &[128], &[256, 256], &[512, 512], &[512, 512]]),
+    },
+    Entry {
+        name: "vgg16",
+        about: "the 13 convolutions of VGG-16 and one linear layer, sized for 32x32",
+        takes: &["batch_norm", "width", "pool", "dropout"],
+        bare_name_has_norm: true,
+        layers: |s| vgg(s, &[&[64, 64], &[128, 128], &[256, 256, 256], &[512, 512, 512], &[512, 512, 512]]),
+    },
+    Entry {
+        name: "resnet9",
+        about: "the small residual network that speed records use (Page, \"How to train your ResNet\", 2018)",
+        takes: &["batch_norm", "width", "dropout"],
+        bare_name_has_norm: true,
+        // The logits are scaled down, as in the original, to soften the first steps.
+        layers: |s| {
+            let [a, b, c, d] = [64, 128, 256, 512].map(|channels| block(s, channels));
+            let head = format!("{}linear classes, scale 0.125", dropout(s));
+            format!(
+                "{a}, {b}, pool max 2, residual [{b}, {b}], {c}, pool max 2, {d}, pool max 2, residual [{d}, {d}], \
+                 pool max 4, flatten, {head}"
+            )
+        },
+    },
+];
+
+/// The entry called `name`.
+///
+/// # Errors
+/// Usage, with the nearest name, if there is none.
+pub fn find(name: &str) -> Result<&'static Entry> {
+    static ENTRIES: &[Entry] = &CATALOGUE;
+    ENTRIES.iter().find(|entry| entry.name == name).ok_or_else(|| unknown("network", name, names().into_iter()))
+}
+
+/// All names.
+pub fn names() -> Vec<&'static str> {
+    CATALOGUE.iter().map(|entry| entry.name).collect()
+}
+
+/// Stages of blocks, each ending in a 2x2 pooling, and a linear layer.
+fn vgg(s: &Settings, stages: &[&[usize]]) -> String {
+    let stage = |channels: &&[usize]| {
+        let blocks: Vec<String> = channels.iter().map(|&channels| block(s, channels)).collect();
+        format!("{}, pool {} 2, ", blocks.join(", "), s.pool)
+    };
+    let stages: String = stages.iter().map(stage).collect();
+    format!("{stages}flatten, {}linear classes", dropout(s))
+}
+
+/// A 3x3 convolution, normalization and ReLU; normalization has an offset of its own, so the convolution has none.
+fn block(s: &Settings, channels: usize) -> String {
+    let channels = ((channels as f64 * s.width).round() as usize).max(1);
+    if s.batch_norm { format!("conv {channels} bias off, norm, relu") } else { format!("conv {channels}, relu") }
+}
+
+fn dropout(s: &Settings) -> String {
+    if s.dropout == 0.0 { String::new() } else { format!("dropout {}, ", s.dropout) }
+}

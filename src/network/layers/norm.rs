@@ -1,0 +1,140 @@
+//! `norm`: batch normalization (Ioffe and Szegedy, 2015) as PyTorch computes it.
+
+use burn::module::{Module, Param, RunningState};
+use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
+use burn::tensor::module::{batch_norm, batch_norm_train};
+
+use super::kind::{Forward, Kind, OnnxAttribute, OnnxGraph, Parameter};
+use crate::compute::cpu;
+use crate::error::Result;
+use crate::network::text::Words;
+use crate::network::{Activation, Init, Shape};
+
+/// Added to the variance.
+const EPSILON: f64 = 1e-5;
+/// Weight of the newest batch in the running statistics.
+const MOMENTUM: f64 = 0.1;
+
+/// Normalizes every channel of `[n, channels, ...]` by the batch while training, and by running statistics
+/// otherwise.
+///
+/// Burn's own layer feeds its running variance the biased batch variance; PyTorch (and so this layer) feeds it
+/// the unbiased one, without which a small batch evaluates differently here and there. The names are those of
+/// burn's layer, so that burn's PyTorch adapters know them.
+#[derive(Module, Debug)]
+pub struct BatchNorm {
+    /// Scale, `[channels]`.
+    pub gamma: Param<Tensor<1>>,
+    /// Offset, `[channels]`.
+    pub beta: Param<Tensor<1>>,
+    /// Running mean, `[channels]`.
+    pub running_mean: RunningState<Tensor<1>>,
+    /// Running unbiased variance, `[channels]`.
+    pub running_var: RunningState<Tensor<1>>,
+}
+
+/// The layer as a recipe has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config;
+
+impl Kind for Config {
+    const NAME: &'static str = "norm";
+    const USAGE: &'static str = "norm";
+    type Module = BatchNorm;
+
+    fn parse(_: &mut Words<'_>) -> Result<Self> {
+        Ok(Self)
+    }
+
+    fn normalizes(&self) -> bool {
+        true
+    }
+
+    fn parameters(&self, input: Shape) -> Vec<Parameter> {
+        let channels = [input.channels()];
+        let statistic = |name| Parameter { trained: false, ..Parameter::new(name, &channels) };
+        let trained = ["weight", "bias"].map(|name| Parameter::new(name, &channels));
+        trained.into_iter().chain(["running_mean", "running_var"].map(statistic)).collect()
+    }
+
+    /// In inference a normalization is one multiply-add a value.
+    fn multiply_adds(&self, input: Shape) -> u64 {
+        input.len() as u64
+    }
+
+    /// As `torch.nn.BatchNorm1d` and `2d`: scale 1, offset 0, running mean 0, running variance 1.
+    fn build(&self, input: Shape, init: &mut Init) -> BatchNorm {
+        let channels = input.channels();
+        BatchNorm {
+            gamma: init.constant(1.0, channels),
+            beta: init.constant(0.0, channels),
+            running_mean: init.running(0.0, channels),
+            running_var: init.running(1.0, channels),
+        }
+    }
+
+    fn onnx(&self, graph: &mut dyn OnnxGraph, prefix: &str, x: String) -> String {
+        let names = ["weight", "bias", "running_mean", "running_var"].map(|name| format!("{prefix}{name}"));
+        let [weight, bias, mean, variance] = &names;
+        let epsilon = OnnxAttribute::Float(EPSILON as f32);
+        graph.node("BatchNormalization", &[&x, weight, bias, mean, variance], &[("epsilon", epsilon)])
+    }
+
+    fn pytorch(&self, input: Shape) -> String {
+        let sides = if matches!(input, Shape::Maps(_)) { 2 } else { 1 };
+        format!("nn.BatchNorm{sides}d({})", input.channels())
+    }
+}
+
+impl Forward for BatchNorm {
+    fn forward(&self, x: Activation) -> Activation {
+        x.map(|maps| self.normalize(maps), |vectors| self.normalize(vectors))
+    }
+}
+
+impl BatchNorm {
+    /// `[n, channels, ...]` -> the same shape. On an autodiff device the layer trains.
+    fn normalize<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        let (gamma, beta) = (self.gamma.val(), self.beta.val());
+        if !input.device().is_autodiff() {
+            return batch_norm(input, gamma, beta, self.running_mean.value(), self.running_var.value(), EPSILON);
+        }
+        let per_channel = input.shape().num_elements() / input.dims()[1];
+        let trained = batch_norm_train(input, gamma, beta, EPSILON);
+        self.remember(trained.mean, trained.variance, per_channel);
+        trained.output
+    }
+
+    /// Normalization and ReLU after it, of maps in one operation where the device has it.
+    pub fn forward_relu(&self, x: Activation) -> Activation {
+        x.map(|maps| self.normalize_relu(maps), |vectors| relu(self.normalize(vectors)))
+    }
+
+    fn normalize_relu(&self, input: Tensor<4>) -> Tensor<4> {
+        let (gamma, beta) = (self.gamma.val(), self.beta.val());
+        if !input.device().is_autodiff() {
+            let norm = [gamma, beta, self.running_mean.value(), self.running_var.value()];
+            return cpu::norm_relu(&input, norm, EPSILON).unwrap_or_else(|| relu(self.normalize(input)));
+        }
+        match cpu::norm_relu_train(&input, &gamma, &beta, EPSILON) {
+            Some(trained) => {
+                let per_channel = input.shape().num_elements() / input.dims()[1];
+                self.remember(trained.mean, trained.variance, per_channel);
+                trained.output
+            }
+            None => relu(self.normalize(input)),
+        }
+    }
+
+    /// Blends a batch's mean and biased variance, each over `n` values, into the running statistics.
+    fn remember(&self, mean: Tensor<1>, variance: Tensor<1>, n: usize) {
+        let unbiased = n as f64 / (n as f64 - 1.0).max(1.0);
+        let blend = |running: &RunningState<Tensor<1>>, batch: Tensor<1>, factor: f64| {
+            let old = running.value_sync().mul_scalar(1.0 - MOMENTUM);
+            running.update((old + batch.detach().mul_scalar(MOMENTUM * factor)).detach());
+        };
+        blend(&self.running_mean, mean, 1.0);
+        blend(&self.running_var, variance, unbiased);
+    }
+}

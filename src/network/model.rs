@@ -1,0 +1,250 @@
+//! A list of layers that fits its images and classes, and the one module that is built of it.
+
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::layers::{AnyLayer, Built, Forward, Layer, OnnxGraph};
+use super::{Activation, Architecture, Init, Precision, Shape, Summary};
+use crate::data::ImageShape;
+use crate::error::{Error, Result};
+
+/// The most values in all tensors of a network: a GiB in single precision.
+pub const MAX_PARAMETERS: u64 = 1 << 28;
+
+/// A network whose layers fit each other, its images and its classes. Nothing is allocated yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network {
+    layers: Vec<Layer>,
+    /// The shape before each layer, and the one behind the last.
+    shapes: Vec<Shape>,
+    input: ImageShape,
+    classes: usize,
+}
+
+impl Network {
+    /// The network of an architecture for images of this shape and so many classes.
+    ///
+    /// # Errors
+    /// Usage: names the layer that does not fit, what it gets and what it needs; or what is too large.
+    pub fn new(architecture: &Architecture, input: ImageShape, classes: usize) -> Result<Self> {
+        let layers: Vec<Layer> = architecture.layers()?.into_iter().map(|layer| layer.with_classes(classes)).collect();
+        let mut shapes = vec![Shape::Maps(input)];
+        for (i, layer) in layers.iter().enumerate() {
+            shapes.push(layer.place(i, shapes[i])?);
+        }
+        let network = Self { layers, shapes, input, classes };
+        network.check_end()?;
+        let parameters = network.values();
+        if parameters > MAX_PARAMETERS {
+            let message =
+                format!("a network of {parameters} parameters is too large: expected at most {MAX_PARAMETERS}");
+            return Err(Error::usage(message));
+        }
+        Ok(network)
+    }
+
+    /// Checks that one value a class comes out.
+    fn check_end(&self) -> Result<()> {
+        let (output, classes) = (self.shapes[self.layers.len()], self.classes);
+        match (output, self.layers.last()) {
+            (Shape::Vector(n), Some(_)) if n == classes => Ok(()),
+            (Shape::Vector(n), Some(last)) if !self.layers.is_empty() => Err(Error::usage(format!(
+                "the last layer, `{last}`, gives {n} values, but there are {classes} classes: end with `linear classes`"
+            ))),
+            _ => Err(Error::usage(format!(
+                "the network gives {output} for an image: end with `flatten, linear classes`"
+            ))),
+        }
+    }
+
+    /// The network with fresh parameters drawn from the seed, the same on every device. On an autodiff device it trains
+    /// (batch norm uses the batch, dropout drops), else it infers.
+    pub fn build(&self, seed: u64, precision: Precision, device: &Device) -> Model {
+        let mut init = Init::new(seed, precision, device);
+        let layers = self.placed().map(|(layer, input, _)| layer.build(input, &mut init)).collect();
+        Model { layers, network: Arc::new(self.clone()) }
+    }
+
+    /// Every layer with the shape of its input and of its output.
+    pub fn placed(&self) -> impl ExactSizeIterator<Item = (&Layer, Shape, Shape)> {
+        let shapes = self.shapes.iter().zip(&self.shapes[1..]);
+        self.layers.iter().zip(shapes).map(|(layer, (input, output))| (layer, *input, *output))
+    }
+
+    /// The shape of its images.
+    pub fn input(&self) -> ImageShape {
+        self.input
+    }
+
+    /// The number of its classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The layers with their parameters and multiply-adds for one image.
+    pub fn summary(&self) -> Summary {
+        Summary::of(self.placed())
+    }
+
+    /// The values of all its tensors, running statistics included: as many as a file of its weights holds.
+    pub fn values(&self) -> u64 {
+        let of = |(layer, input, _): (&Layer, Shape, Shape)| {
+            layer.parameters(input).iter().fold(0, |sum: u64, p| sum.saturating_add(p.len()))
+        };
+        self.placed().map(of).fold(0, u64::saturating_add)
+    }
+
+    /// Whether a layer normalizes over the batch alone, which needs two images or more in every batch.
+    pub fn needs_pairs(&self) -> bool {
+        self.placed().any(|(layer, input, _)| layer.normalizes() && input.len() == input.channels())
+    }
+
+    /// Whether a layer normalizes over the batch at all.
+    pub fn has_norm(&self) -> bool {
+        self.layers.iter().any(AnyLayer::normalizes)
+    }
+
+    /// Whether a layer draws random numbers while training.
+    pub fn is_random(&self) -> bool {
+        self.layers.iter().any(AnyLayer::is_random)
+    }
+
+    /// The position of the first activation function, whose values are the first hidden layer; none without one.
+    pub fn first_hidden(&self) -> Option<usize> {
+        self.layers.iter().position(AnyLayer::is_activation)
+    }
+
+    /// Appends all layers to an ONNX graph whose images are the value `x`; returns the name of the logits.
+    pub fn onnx(&self, graph: &mut dyn OnnxGraph, x: String) -> String {
+        Layer::sequence_onnx(&self.layers, graph, "", x)
+    }
+}
+
+/// A network with its parameters, on a device.
+#[derive(Module, Debug)]
+pub struct Model {
+    layers: Vec<Built>,
+    #[module(skip)]
+    network: Arc<Network>,
+}
+
+impl Model {
+    /// `[n, channels, height, width]` -> logits `[n, classes]`.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        Built::sequence(&self.layers, Activation::Maps(images)).vectors()
+    }
+
+    /// What the layer at this position, counted from 0, makes of images `[n, channels, height, width]`; beyond the end the
+    /// logits.
+    pub fn activation(&self, images: Tensor<4>, layer: usize) -> Activation {
+        let end = layer.saturating_add(1).min(self.layers.len());
+        Built::sequence(&self.layers[..end], Activation::Maps(images))
+    }
+
+    /// The weights of the first layer that has some, as images `[outputs, channels, height, width]`: of the size of its
+    /// input for a linear layer, of its kernel for a convolution. None without such a layer.
+    pub fn first_filters(&self) -> Option<Tensor<4>> {
+        let mut seen = self.network.input;
+        for (built, shape) in self.layers.iter().zip(&self.network.shapes) {
+            if let Shape::Maps(maps) = shape {
+                seen = *maps;
+            }
+            match built {
+                Built::Conv(conv) => return Some(conv.weight.val()),
+                Built::Linear(linear) => {
+                    let weight = linear.weight.val();
+                    let outputs = weight.dims()[1];
+                    return Some(weight.transpose().reshape([outputs, seen.channels, seen.height, seen.width]));
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// The network that it is built of.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The layers, whose parameters are named by their positions.
+    pub(crate) fn layers(&self) -> &Vec<Built> {
+        &self.layers
+    }
+
+    /// The layers, to be replaced by what a file holds.
+    pub(crate) fn layers_mut(&mut self) -> &mut Vec<Built> {
+        &mut self.layers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GREY: ImageShape = ImageShape { channels: 1, height: 28, width: 28 };
+
+    fn network(layers: &str) -> Result<Network> {
+        Network::new(&layers.parse()?, GREY, 10)
+    }
+
+    #[test]
+    fn what_does_not_fit_names_the_layer_what_it_gets_and_what_it_needs() {
+        for (layers, words) in [
+            ("linear classes", "layer 1, `linear 10`, gets 1x28x28 and needs a vector: put `flatten` before it"),
+            ("flatten, conv 3", "layer 2, `conv 3`, gets 784 and needs maps"),
+            (
+                "pool max 2, pool max 2, pool max 2, pool max 2, pool max 2, flatten, linear classes",
+                "layer 5, `pool max 2`",
+            ),
+            ("conv 8 kernel 31 padding 0, flatten, linear classes", "needs maps of at least 31x31"),
+            ("conv 8, residual [conv 9], flatten, linear classes", "but they make 9x28x28 of it"),
+            ("conv 8, residual [flatten, conv 8], flatten, linear classes", "layer 2, `conv 8`, gets 6272"),
+            ("flatten, linear 11", "gives 11 values, but there are 10 classes"),
+            ("conv 8", "the network gives 8x28x28 for an image"),
+            ("flatten, linear 65536, linear 65536, linear classes", "is too large"),
+            ("conv 65536, flatten, linear classes", "more than 33554432 values"),
+        ] {
+            let error = network(layers).unwrap_err();
+            assert!(error.exit_code() == 2 && error.to_string().contains(words), "{layers}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_layer_has_the_shape_and_the_parameters_that_it_says() {
+        let layers = "conv 6 kernel 5 stride 2 padding 1, norm, gelu, pool max 3 stride 2, residual [conv 6 bias off, norm, relu, \
+                      conv 6], scale 0.5, dropout 0.25, pool avg 2, global_pool max, flatten, linear 7 bias off, norm, relu, \
+                      residual [linear 7, gelu], linear classes";
+        for device in [Device::flex(), Device::flex().autodiff()] {
+            let network = network(layers).unwrap();
+            let model = network.build(3, Precision::F32, &device);
+            let images = || Tensor::ones([4, 1, 28, 28], &Device::flex());
+            for (i, (layer, _, output)) in network.placed().enumerate() {
+                let found = match model.activation(images(), i) {
+                    Activation::Maps(x) => x.dims()[1..].to_vec(),
+                    Activation::Vectors(x) => x.dims()[1..].to_vec(),
+                };
+                let expected = match output {
+                    Shape::Maps(ImageShape { channels, height, width }) => vec![channels, height, width],
+                    Shape::Vector(n) => vec![n],
+                };
+                assert_eq!(found, expected, "layer {}, `{layer}`", i + 1);
+            }
+            assert_eq!(model.forward(images()).dims(), [4, 10]);
+            assert_eq!(model.num_params() as u64, network.values());
+        }
+    }
+
+    #[test]
+    fn the_catalogue_is_of_networks_that_fit() {
+        let shape = ImageShape { channels: 3, height: 32, width: 32 };
+        for name in super::super::catalogue::names() {
+            let network = Network::new(&Architecture::named(name).unwrap(), shape, 10).unwrap();
+            let model = network.build(0, Precision::F32, &Device::flex());
+            assert_eq!(model.num_params() as u64, network.values(), "{name}");
+            assert!(model.first_filters().is_some(), "{name}");
+        }
+    }
+}

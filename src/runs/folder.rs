@@ -1,0 +1,292 @@
+//! The folder a run leaves: `runs/<experiment>/<name>/`, whole from the moment it has a recipe.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::compute::DeviceInfo;
+use crate::data::DatasetInfo;
+use crate::error::{Advice, Error, Result};
+use crate::files::{self, make_folder, read_text, to_json};
+use crate::recipe::Recipe;
+use crate::report::csv;
+use crate::report::run::Run;
+use crate::training::metrics::EpochMetrics;
+
+/// A run's folder and the names in it.
+#[derive(Debug, Clone)]
+pub struct RunDir {
+    path: PathBuf,
+}
+
+impl RunDir {
+    /// Makes the folder `root/experiment/name` and writes recipe, data set and device into it. Without a name, the
+    /// recipe's short name is used, with a number behind it if there is such a run already.
+    ///
+    /// # Errors
+    /// Usage: a name that is no plain folder name, or is taken. Io.
+    pub fn create(
+        root: &Path,
+        experiment: &str,
+        name: Option<&str>,
+        recipe: &Recipe,
+        dataset: &DatasetInfo,
+        device: &DeviceInfo,
+    ) -> Result<Self> {
+        let parent = root.join(plain("experiment", experiment)?);
+        make_folder(&parent)?;
+        let base = name.map_or_else(|| recipe.short_name(), String::from);
+        let candidates = std::iter::once(base.clone()).chain((2..).map(|n| format!("{base}-{n}")));
+        for candidate in candidates {
+            let path = parent.join(plain("name", &candidate)?);
+            match fs::create_dir(&path) {
+                Ok(()) if claim(&path) => return Self::fill(path, recipe, dataset, device),
+                Ok(()) => {} // another program was quicker
+                // A program that was killed right here left an empty folder.
+                Err(_) if fs::read_dir(&path).is_ok_and(|mut e| e.next().is_none()) && claim(&path) => {
+                    return Self::fill(path, recipe, dataset, device);
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && name.is_none() => {}
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                    let message = format!("there is a run at {} already", path.display());
+                    return Err(Error::usage(message).advise(Advice::OtherNameOrContinue(path)));
+                }
+                Err(e) => return Err(Error::io("create the folder", &path, e)),
+            }
+        }
+        unreachable!("the numbers do not end")
+    }
+
+    /// The recipe comes last: a folder that has one is a run.
+    fn fill(path: PathBuf, recipe: &Recipe, dataset: &DatasetInfo, device: &DeviceInfo) -> Result<Self> {
+        let dir = Self { path };
+        dir.write_atomically("dataset.json", &to_json(dataset)?)?;
+        dir.write_device(device)?;
+        dir.write_recipe(recipe)?;
+        Ok(dir)
+    }
+
+    /// Opens the folder of an existing run.
+    ///
+    /// # Errors
+    /// Usage: there is no `recipe.toml`.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let dir = Self { path: path.into() };
+        if dir.file("recipe.toml").is_file() {
+            Ok(dir)
+        } else {
+            let message = format!(
+                "{} is no run: it has no recipe.toml. Name a folder such as runs/mnist/NAME",
+                dir.path.display()
+            );
+            Err(Error::usage(message))
+        }
+    }
+
+    /// The path of the folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder's own name.
+    pub fn name(&self) -> String {
+        let path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone()); // `.` has a name too
+        path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    }
+
+    /// Checks that data which was loaded again is what the run was trained with, wherever it was read from.
+    ///
+    /// # Errors
+    /// Usage: says what differs.
+    pub fn check_same_data(&self, found: &DatasetInfo) -> Result<()> {
+        self.check_data(self.dataset()?, found)
+    }
+
+    /// Checks that the test images are those that the run was measured on, however many of the train images it used.
+    ///
+    /// # Errors
+    /// Usage: says what differs.
+    pub fn check_same_test_data(&self, found: &DatasetInfo) -> Result<()> {
+        let expected = self.dataset()?;
+        let train_images = expected.train_images;
+        self.check_data(expected, &DatasetInfo { train_images, ..found.clone() })
+    }
+
+    fn check_data(&self, expected: DatasetInfo, found: &DatasetInfo) -> Result<()> {
+        if (DatasetInfo { origin: found.origin.clone(), ..expected.clone() }) == *found {
+            return Ok(());
+        }
+        let tell = |d: &DatasetInfo| {
+            let (shape, classes) = (d.shape, d.classes.join(", "));
+            format!("{} train and {} test images of {shape}, classes {classes}", d.train_images, d.test_images)
+        };
+        Err(Error::usage(format!(
+            "{} was trained with other data:\n  then: {}\n  now, in {}: {}",
+            self.path.display(),
+            tell(&expected),
+            found.origin,
+            tell(found)
+        )))
+    }
+
+    /// Where the run's data set was read from, if that is still there.
+    pub fn data_dir(&self) -> Option<PathBuf> {
+        let dir = self.dataset().ok()?.origin.folder()?.to_path_buf();
+        dir.is_dir().then_some(dir)
+    }
+
+    /// The path of a file of the run.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The folder with the checkpoints `last` and `best`.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    /// Writes what is trained.
+    ///
+    /// # Errors
+    /// Io.
+    pub fn write_recipe(&self, recipe: &Recipe) -> Result<()> {
+        let text = toml::to_string_pretty(recipe)
+            .map_err(|e| Error::invalid(format!("the recipe cannot be written as TOML: {e}")).caused_by(e))?;
+        self.write_atomically("recipe.toml", text.as_bytes())
+    }
+
+    /// Writes the device that it is trained on.
+    ///
+    /// # Errors
+    /// Io.
+    pub fn write_device(&self, device: &DeviceInfo) -> Result<()> {
+        self.write_atomically("device.json", &to_json(device)?)
+    }
+
+    /// The recipe that was trained.
+    ///
+    /// # Errors
+    /// Io, or invalid data naming the line.
+    pub fn recipe(&self) -> Result<Recipe> {
+        let path = self.file("recipe.toml");
+        let recipe: Recipe =
+            toml::from_str(&read_text(&path)?).map_err(|e| Error::invalid_file(&path, &e).caused_by(e))?;
+        recipe.validate().map_err(|e| Error::invalid_file(&path, &e).caused_by(e))?;
+        Ok(recipe)
+    }
+
+    /// The device that it was trained on.
+    ///
+    /// # Errors
+    /// Io, or invalid data.
+    pub fn device(&self) -> Result<DeviceInfo> {
+        self.json("device.json")
+    }
+
+    /// The data set that it was trained with.
+    ///
+    /// # Errors
+    /// Io, or invalid data.
+    pub fn dataset(&self) -> Result<DatasetInfo> {
+        self.json("dataset.json")
+    }
+
+    fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let path = self.file(name);
+        serde_json::from_slice(&files::read(&path)?).map_err(|e| Error::invalid_file(&path, &e).caused_by(e))
+    }
+
+    /// The epochs of `metrics.csv`.
+    ///
+    /// # Errors
+    /// Io, or invalid data naming the line.
+    pub fn metrics(&self) -> Result<Vec<EpochMetrics>> {
+        let path = self.file("metrics.csv");
+        let text = read_text(&path)?;
+        let rows = text.lines().enumerate().skip(1);
+        let row =
+            |(i, line)| csv::parse_epoch(line).map_err(|e| e.reword(|m| format!("line {}: {m}", i + 1)).in_file(&path));
+        rows.map(row).collect()
+    }
+
+    /// The run as reports take it.
+    ///
+    /// # Errors
+    /// Io or invalid data; usage if no epoch is finished.
+    pub fn summary(&self) -> Result<Run> {
+        let metrics = self.metrics()?;
+        if metrics.is_empty() {
+            return Err(Error::usage(format!("{} has no finished epoch yet", self.path.display())));
+        }
+        Ok(Run {
+            name: self.name(),
+            path: self.path.canonicalize().unwrap_or_else(|_| self.path.clone()),
+            recipe: self.recipe()?,
+            device: self.device()?,
+            test_images: self.dataset()?.test_images,
+            metrics,
+        })
+    }
+
+    /// Replaces a file of the run in one go.
+    ///
+    /// # Errors
+    /// Io.
+    pub fn write_atomically(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        files::write_atomically(&self.file(name), bytes)
+    }
+}
+
+/// Whether this program is the first to write into a run's folder; two may have found it empty.
+fn claim(path: &Path) -> bool {
+    fs::File::create_new(path.join("dataset.json")).is_ok()
+}
+
+/// A name that stays inside its folder on every system.
+///
+/// # Errors
+/// Usage: it does not.
+pub fn plain<'a>(what: &str, name: &'a str) -> Result<&'a str> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.+=@".contains(c);
+    if name.is_empty() || name.len() > 100 || name.starts_with(['.', '-']) || !name.chars().all(allowed) {
+        return Err(Error::usage(format!(
+            "{what} '{}' is no plain folder name: use up to 100 letters, digits and - _ . + = @, not starting with . or -",
+            name.escape_debug()
+        )));
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compute::cpu_info;
+    use crate::data::{ImageShape, Origin};
+
+    fn create(root: &Path, name: Option<&str>) -> Result<RunDir> {
+        let shape = ImageShape { channels: 1, height: 1, width: 1 };
+        let (train_images, test_images) = (2, 2);
+        let dataset = DatasetInfo { origin: Origin::Memory, train_images, test_images, shape, classes: vec![] };
+        RunDir::create(root, "mnist", name, &Recipe::preset("linear_v1-bn-ce").unwrap(), &dataset, &cpu_info())
+    }
+
+    #[test]
+    fn names_stay_inside_the_folder() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["..", "../x", "a/b", "", ".hidden", "-x", "a\\b", "nul\0", "C:x", "ä", &"x".repeat(101)] {
+            let error = create(root.path(), Some(name)).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_taken_name_is_numbered_or_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let recipe = Recipe::preset("linear_v1-bn-ce").unwrap();
+        let create = |name| create(root.path(), name);
+        assert_eq!(create(None).unwrap().name(), "linear_v1-bn-ce");
+        assert_eq!(create(None).unwrap().name(), "linear_v1-bn-ce-2");
+        assert_eq!(create(Some("mine")).unwrap().recipe().unwrap(), recipe);
+        let error = create(Some("mine")).unwrap_err();
+        assert!(matches!(error.advice(), Some(Advice::OtherNameOrContinue(path)) if path.ends_with("mnist/mine")));
+    }
+}

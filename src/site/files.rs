@@ -1,0 +1,202 @@
+//! The page as a set of files: its own, the built WebAssembly, the sample, and models.
+//!
+//! The same set is served by `tinderbox serve` and written by `tinderbox export --to web`. Nothing but these names
+//! exists, so no request can reach another file.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use brotli::enc::BrotliEncoderParams;
+use burn::module::Module;
+use burn::tensor::Device;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+
+use crate::data::SAMPLE_FILES;
+use crate::error::{Advice, Error, ErrorKind, Result};
+use crate::files::{make_folder, sha256, write_atomically};
+use crate::report::page::CHART_LIBRARY;
+use crate::runs::{RunDir, Trained};
+use crate::weights;
+
+/// What files of the page's folder end in; a new one need not be listed anywhere.
+const ENDINGS: [&str; 4] = ["html", "js", "css", "svg"];
+/// The files that `wasm-pack` builds.
+const BUILT: [&str; 2] = ["pkg/tinderbox_web.js", "pkg/tinderbox_web_bg.wasm"];
+
+/// A file by its path within the site, with forward slashes.
+pub type Site = BTreeMap<String, Vec<u8>>;
+
+/// The folder of the page: the one given, or `web` here, or in the source folder that this program was built from.
+pub fn page_dir(given: Option<PathBuf>) -> PathBuf {
+    let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
+    let here = || Some(PathBuf::from("web")).filter(|dir| dir.join("index.html").is_file());
+    given.or_else(here).unwrap_or(built_from)
+}
+
+/// All files of the site, with the weights of a run first among its models.
+///
+/// # Errors
+/// Missing data: the page is not there, or not built; advises to build it. Whatever is wrong with the run.
+pub fn build(page: &Path, run: Option<(&RunDir, &str)>) -> Result<Site> {
+    let mut site = Site::new();
+    for name in page_files(page).into_iter().chain(BUILT.map(String::from)) {
+        let bytes = read(page, &name)?;
+        site.insert(name, bytes);
+    }
+    for (name, bytes) in SAMPLE_FILES {
+        site.insert(format!("data/{name}.gz"), bytes.to_vec());
+    }
+    for (name, text) in CHART_LIBRARY {
+        site.insert(format!("vendor/{name}"), text.as_bytes().to_vec());
+    }
+    let list = read(page, "models/models.json")?;
+    let invalid = |e: String| Error::invalid_file(&page.join("models/models.json"), e);
+    let mut models: Vec<Value> = serde_json::from_slice(&list).map_err(|e| invalid(e.to_string()))?;
+    for model in &models {
+        let file = model["file"].as_str().filter(|file| !file.contains(['/', '\\']));
+        let file = file.ok_or_else(|| invalid("expected a file name for every model".into()))?;
+        let name = format!("models/{file}");
+        let bytes = read(page, &name)?;
+        site.insert(name, bytes);
+    }
+    if let Some((dir, checkpoint)) = run {
+        let (about, bytes) = model_of(dir, checkpoint)?;
+        models.insert(0, about);
+        site.insert("models/run.safetensors".into(), bytes);
+    }
+    site.insert("models/models.json".into(), Value::Array(models).to_string().into_bytes());
+    Ok(site)
+}
+
+/// The names of the page's own files; the first one that is missing is asked for by name.
+fn page_files(page: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(page).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> =
+        names.filter(|name| name.rsplit_once('.').is_some_and(|(_, ending)| ENDINGS.contains(&ending))).collect();
+    names.sort();
+    if names.iter().any(|name| name == "index.html") { names } else { vec!["index.html".into()] }
+}
+
+fn read(page: &Path, name: &str) -> Result<Vec<u8>> {
+    let path = page.join(name);
+    std::fs::read(&path).map_err(|e| {
+        let message = format!("{} cannot be read: {e}", path.display());
+        Error::new(ErrorKind::MissingData, message).caused_by(e).advise(Advice::BuildPage)
+    })
+}
+
+/// The manifest of a run's weights, as the page reads it, and the weights.
+fn model_of(dir: &RunDir, checkpoint: &str) -> Result<(Value, Vec<u8>)> {
+    let trained = Trained::load(dir, checkpoint, &Device::flex())?;
+    let bytes = weights::to_bytes(&trained.model.valid(), &trained.metadata.to_json())?;
+    let epoch = trained.epoch.unwrap_or_default();
+    let accuracy = dir.metrics()?.iter().find(|m| m.epoch == epoch).map(|m| m.test_accuracy);
+    let mut manifest = json!(trained.metadata);
+    manifest["name"] = json!(format!("{}, epoch {epoch}", dir.name()));
+    manifest["file"] = json!("run.safetensors");
+    manifest["sha256"] = json!(sha256(&bytes));
+    manifest["accuracy"] = json!(accuracy);
+    manifest["run"] = json!(dir.name());
+    Ok((manifest, bytes))
+}
+
+/// The bytes as gzip, where that makes them smaller by a tenth or more.
+pub fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let packed = encoder.write_all(bytes).and_then(|()| encoder.finish()).ok()?;
+    (packed.len() * 10 < bytes.len() * 9).then_some(packed)
+}
+
+/// The bytes as brotli, where that makes them smaller by a tenth or more; the best it can do takes a minute for the WebAssembly.
+fn brotli(bytes: &[u8]) -> Option<Vec<u8>> {
+    let best = BrotliEncoderParams { quality: 11, lgwin: 24, size_hint: bytes.len(), ..Default::default() };
+    let mut packed = Vec::new();
+    brotli::BrotliCompress(&mut &bytes[..], &mut packed, &best).ok()?;
+    (packed.len() * 10 < bytes.len() * 9).then_some(packed)
+}
+
+/// Writes the site into a folder, each file beside its gzip and brotli forms, as static hosts serve them. Returns how many
+/// bytes a visitor gets with either.
+///
+/// # Errors
+/// Io.
+pub fn write(site: &Site, out: &Path) -> Result<[usize; 2]> {
+    let mut sent = [0; 2];
+    for (name, bytes) in site {
+        let path = out.join(name);
+        let folder = path.parent().unwrap_or(out);
+        make_folder(folder)?;
+        write_atomically(&path, bytes)?;
+        for (sent, (packed, ending)) in sent.iter_mut().zip([(gzip(bytes), ".gz"), (brotli(bytes), ".br")]) {
+            *sent += packed.as_ref().map_or(bytes.len(), Vec::len);
+            if let Some(packed) = packed {
+                let mut beside = path.clone().into_os_string();
+                beside.push(ending);
+                write_atomically(Path::new(&beside), &packed)?;
+            }
+        }
+    }
+    Ok(sent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::{Rng, SeedableRng};
+
+    fn page(files: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for name in files {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, if name.ends_with("json") { "[]" } else { "x" }).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn a_site_has_every_file_of_the_page_and_no_other() {
+        let all =
+            ["index.html", "app.js", "new.js", "models/models.json", BUILT[0], BUILT[1], "Cargo.toml", "src/lib.rs"];
+        let site = build(page(&all).path(), None).unwrap();
+        for name in ["index.html", "new.js", BUILT[1], "models/models.json", "vendor/uPlot.min.css"] {
+            assert!(site.contains_key(name), "{name}");
+        }
+        assert!(site.keys().all(|name| !name.contains("Cargo") && !name.contains(".rs")), "{:?}", site.keys());
+    }
+
+    #[test]
+    fn a_page_that_is_not_there_or_not_built_says_how_to_build_it() {
+        for files in [&[][..], &["index.html", "models/models.json"]] {
+            let error = build(page(files).path(), None).unwrap_err();
+            assert_eq!((error.kind(), error.advice()), (ErrorKind::MissingData, Some(&Advice::BuildPage)), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_models_names_files_and_no_paths() {
+        let dir = page(&["index.html", BUILT[0], BUILT[1]]);
+        std::fs::create_dir(dir.path().join("models")).unwrap();
+        for list in [r#"[{"file": "../../secret"}]"#, r#"[{}]"#, "{"] {
+            std::fs::write(dir.path().join("models/models.json"), list).unwrap();
+            let error = build(dir.path(), None).unwrap_err();
+            assert!(error.kind() == ErrorKind::InvalidData && error.to_string().contains("models.json"), "{error}");
+        }
+    }
+
+    #[test]
+    fn files_are_packed_where_that_pays() {
+        let text = vec![b'a'; 10_000];
+        for packed in [gzip(&text), brotli(&text)] {
+            assert!(packed.is_some_and(|packed| packed.len() < 200));
+        }
+        let mut noise = vec![0; 1000];
+        ChaCha8Rng::seed_from_u64(1).fill_bytes(&mut noise);
+        assert!(gzip(&noise).is_none() && brotli(&noise).is_none());
+    }
+}

@@ -1,0 +1,90 @@
+//! Random changes to train images: what is done to each image of an epoch, and how.
+
+use burn::tensor::{Int, Tensor, TensorData};
+use rand_chacha::ChaCha8Rng;
+
+use crate::compute::shaders;
+use crate::random::below;
+use crate::recipe::Augment;
+
+/// What augmentation does to one image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Change {
+    /// Pixels down, negative for up.
+    pub(super) down: i32,
+    /// Pixels to the right, negative for left.
+    pub(super) right: i32,
+    /// Mirror left and right, before the shift.
+    pub(super) flip: bool,
+}
+
+impl Change {
+    /// Where row `y` of the changed image comes from.
+    pub(super) fn row(self, y: usize, height: usize) -> usize {
+        reflect(y as i32 - self.down, height)
+    }
+
+    /// Where column `x` of the changed image comes from.
+    pub(super) fn column(self, x: usize, width: usize) -> usize {
+        let source = reflect(x as i32 - self.right, width);
+        if self.flip { width - 1 - source } else { source }
+    }
+
+    /// For the shader.
+    pub(super) fn encode(self) -> i32 {
+        shaders::encode(self.down, self.right, self.flip)
+    }
+}
+
+/// A position outside `0..side`, mirrored at the border pixel as PyTorch's padding mode `reflect` does.
+fn reflect(position: i32, side: usize) -> usize {
+    let last = side as i32 - 1;
+    let inside = if position < 0 {
+        -position
+    } else if position > last {
+        2 * last - position
+    } else {
+        position
+    };
+    inside.clamp(0, last) as usize
+}
+
+/// Draws the change to one image.
+pub(super) fn change(augment: Augment, rng: &mut ChaCha8Rng) -> Change {
+    let mut shift = || below(2 * augment.crop + 1, rng) as i32 - augment.crop as i32;
+    let (down, right) = (shift(), shift());
+    Change { down, right, flip: augment.flip && below(2, rng) == 1 }
+}
+
+/// Changes images on the device: rows, then columns, of `[n, channels, h, w]` are gathered by index.
+pub(super) fn apply(images: Tensor<4>, changes: &[Change]) -> Tensor<4> {
+    let [n, channels, height, width] = images.dims();
+    let device = images.device();
+    let upload = |side: usize, source: fn(Change, usize, usize) -> usize| -> Tensor<2, Int> {
+        let indices: Vec<i32> =
+            changes.iter().flat_map(|&change| (0..side).map(move |i| source(change, i, side) as i32)).collect();
+        Tensor::from_data(TensorData::new(indices, [n, side]), &device)
+    };
+    let rows = upload(height, Change::row).reshape([n, 1, height, 1]).expand([n, channels, height, width]);
+    let columns = upload(width, Change::column).reshape([n, 1, 1, width]).expand([n, channels, height, width]);
+    images.gather(2, rows).gather(3, columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::rand_core::SeedableRng;
+
+    #[test]
+    fn augmentation_uses_its_whole_range() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let augment = Augment::ON;
+        let changes: Vec<Change> = (0..2000).map(|_| change(augment, &mut rng)).collect();
+        for shift in -4..=4 {
+            assert!(changes.iter().any(|c| c.down == shift) && changes.iter().any(|c| c.right == shift));
+        }
+        assert!(changes.iter().all(|c| c.down.abs() <= 4 && c.right.abs() <= 4));
+        let flipped = changes.iter().filter(|c| c.flip).count();
+        assert!((900..1100).contains(&flipped), "{flipped}");
+    }
+}

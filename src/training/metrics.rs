@@ -1,0 +1,195 @@
+//! What is measured: the loss of every step, and loss, accuracy and confusion over the test set.
+
+use std::sync::atomic::AtomicUsize;
+
+use burn::tensor::activation::softmax;
+use burn::tensor::{Int, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::batches::DeviceSplit;
+use crate::compute::shaders::{self, VALUES_PER_IMAGE};
+use crate::compute::{LossKind, read};
+use crate::error::{Error, Result};
+use crate::network::Model;
+
+/// One line of `metrics.csv`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct EpochMetrics {
+    /// The epoch, counted from 1.
+    pub epoch: usize,
+    /// Mean over the train images, each at the step that saw it.
+    pub train_loss: f64,
+    /// Mean over the test images, after the epoch.
+    pub test_loss: f64,
+    /// Share of the test images whose class was recognized, in percent.
+    pub test_accuracy: f64,
+    /// The learning rate of the epoch's first step.
+    pub learning_rate: f64,
+    /// Wall time of the epoch, test included.
+    pub seconds: f64,
+    /// Train images by wall time of the training alone.
+    pub images_per_second: f64,
+}
+
+impl EpochMetrics {
+    /// The position of the best test accuracy; of several, that with the lowest test loss, and then the earliest.
+    pub fn best(history: &[Self]) -> Option<usize> {
+        let better = |a: &usize, b: &usize| {
+            let (a, b) = (&history[*a], &history[*b]);
+            a.test_accuracy.total_cmp(&b.test_accuracy).then(b.test_loss.total_cmp(&a.test_loss))
+        };
+        (0..history.len()).rev().max_by(better)
+    }
+}
+
+/// A model measured on a split.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// The mean loss over the images.
+    pub loss: f64,
+    /// Share of images whose most probable class is theirs, in percent.
+    pub accuracy: f64,
+    /// The most probable class of every image, in order.
+    pub predictions: Vec<u8>,
+    /// The probability of that class, of every image.
+    pub confidences: Vec<f32>,
+    /// `confusion[label][prediction]` images.
+    pub confusion: Vec<Vec<u64>>,
+}
+
+/// Measures `model` (not on an autodiff device) on all of `split`, in order, with one read-back.
+///
+/// # Errors
+/// Device: the result cannot be read. Interrupted: `stop` holds a signal's number before the last batch.
+pub async fn evaluate(
+    model: &Model,
+    split: &DeviceSplit,
+    loss: LossKind,
+    classes: usize,
+    batch_size: usize,
+    stop: &AtomicUsize,
+) -> Result<Evaluation> {
+    let order = split.in_order();
+    let ranges = (0..split.len()).step_by(batch_size).map(|start| start..(start + batch_size).min(split.len()));
+    let Measured { loss, predictions, confidences } = if split.uses_shaders() {
+        let mut results = Tensor::zeros([split.len(), VALUES_PER_IMAGE], &split.device());
+        for range in ranges {
+            Error::if_stopped(stop)?;
+            let (start, batch) = (range.start, split.batch(&order, range));
+            results = shaders::evaluate(results, model.forward(batch.images), batch.labels, start, loss);
+        }
+        Measured::of_images(&read(results.flatten(0, 1)).await?)
+    } else {
+        let (mut sizes, mut parts) = (Vec::new(), [const { Vec::new() }; VALUES_PER_IMAGE]);
+        for range in ranges {
+            Error::if_stopped(stop)?;
+            sizes.push(range.len());
+            let batch = split.batch(&order, range);
+            for (part, values) in parts.iter_mut().zip(measure(model.forward(batch.images), batch.labels, loss)) {
+                part.push(values);
+            }
+        }
+        Measured::of_batches(&read(Tensor::cat(parts.concat(), 0)).await?, &sizes)
+    };
+
+    let mut confusion = vec![vec![0; classes]; classes];
+    for (&label, &prediction) in split.labels().iter().zip(&predictions) {
+        if let Some(cell) = confusion[usize::from(label)].get_mut(usize::from(prediction)) {
+            *cell += 1;
+        }
+    }
+    let correct: u64 = (0..classes).map(|c| confusion[c][c]).sum();
+    let accuracy = 100.0 * correct as f64 / split.len() as f64;
+    Ok(Evaluation { loss, accuracy, predictions, confidences, confusion })
+}
+
+/// The batch size for measuring: that of the training, so that no other shape is compiled and tuned, unless it is tiny.
+pub fn evaluation_batch(batch_size: usize) -> usize {
+    batch_size.clamp(100, 1000)
+}
+
+/// What is measured of a batch: the most probable classes `[n]`, their probabilities `[n]`, the mean loss `[1]`. What
+/// [`shaders::evaluate`] computes, composed of burn's operations.
+fn measure(logits: Tensor<2>, labels: Tensor<1, Int>, loss: LossKind) -> [Tensor<1>; VALUES_PER_IMAGE] {
+    let predictions = logits.clone().argmax(1).flatten::<1>(0, 1).float();
+    let confidences = softmax(logits.clone(), 1).max_dim(1).flatten::<1>(0, 1);
+    [predictions, confidences, loss.compute(logits, labels, 0.0)]
+}
+
+/// What came back from the device.
+struct Measured {
+    loss: f64,
+    predictions: Vec<u8>,
+    confidences: Vec<f32>,
+}
+
+impl Measured {
+    /// From a class, a probability and a loss for each image.
+    fn of_images(values: &[f32]) -> Self {
+        let column = |k: usize| values.iter().skip(k).step_by(VALUES_PER_IMAGE);
+        let images = values.len() / VALUES_PER_IMAGE;
+        Self {
+            loss: column(2).map(|&loss| f64::from(loss)).sum::<f64>() / images as f64,
+            predictions: column(0).map(|&class| class as u8).collect(),
+            confidences: column(1).copied().collect(),
+        }
+    }
+
+    /// From the classes of all images, then their probabilities, then the mean losses of batches of these sizes.
+    fn of_batches(values: &[f32], sizes: &[usize]) -> Self {
+        let (images, losses) = values.split_at(values.len() - sizes.len());
+        let (predictions, confidences) = images.split_at(images.len() / 2);
+        Self {
+            loss: weighted_mean(losses, sizes),
+            predictions: predictions.iter().map(|&class| class as u8).collect(),
+            confidences: confidences.to_vec(),
+        }
+    }
+}
+
+/// Mean over all images of batch means.
+pub fn weighted_mean(batch_means: &[f32], sizes: &[usize]) -> f64 {
+    let sum: f64 = batch_means.iter().zip(sizes).map(|(&mean, &n)| f64::from(mean) * n as f64).sum();
+    sum / sizes.iter().sum::<usize>() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{ImageShape, Split};
+    use crate::recipe::Recipe;
+    use burn::tensor::Device;
+
+    #[test]
+    fn the_last_partial_batch_counts_by_its_size() {
+        assert!((weighted_mean(&[1.0, 4.0], &[3, 1]) - 1.75).abs() < 1e-12);
+    }
+
+    #[test]
+    fn evaluation_does_not_depend_on_the_batch_size() {
+        let shape = ImageShape { channels: 1, height: 4, width: 4 };
+        let split = Split {
+            pixels: (0..23 * 16).map(|i| (i * 89 % 256) as u8).collect(),
+            labels: (0..23).map(|i| (i % 3) as u8).collect(),
+            shape,
+        };
+        let recipe = Recipe::preset("linear_v1-bn-ce").unwrap();
+        let device = Device::flex();
+        let model = recipe.model(shape, 3, &device).unwrap();
+        let on_device = DeviceSplit::new(&split, &device);
+        let measure = |batch| {
+            let never = AtomicUsize::new(0);
+            pollster::block_on(evaluate(&model, &on_device, LossKind::Ce, 3, batch, &never)).unwrap()
+        };
+        let whole = measure(23);
+        assert!(whole.confidences.iter().all(|&p| (1.0 / 3.0 - 1e-6..=1.0).contains(&p)), "{:?}", whole.confidences);
+        assert_eq!(whole.confusion.iter().flatten().sum::<u64>(), 23);
+        let correct = whole.predictions.iter().zip(&split.labels).filter(|(p, l)| p == l).count();
+        assert!((whole.accuracy - 100.0 * correct as f64 / 23.0).abs() < 1e-9);
+        for batch in [1, 7, 22] {
+            let parts = measure(batch);
+            assert_eq!(parts.predictions, whole.predictions);
+            assert!((parts.loss - whole.loss).abs() < 1e-5);
+        }
+    }
+}

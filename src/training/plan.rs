@@ -1,0 +1,234 @@
+//! A recipe resolved once: what it says, together with the data, as the concrete parts of a run.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use burn::tensor::Device;
+
+use super::metrics::evaluation_batch;
+use super::state::{Progress, TrainState};
+use super::step::Step;
+use crate::compute::{DeviceInfo, Devices, LossKind};
+use crate::data::Dataset;
+use crate::error::{Advice, Error, ErrorKind, Result};
+use crate::network::layers::AnyLayer;
+use crate::network::{Network, Precision};
+use crate::recipe::{Augment, OptimizerConfig, Recipe, Schedule};
+
+/// What is trained, on what, and how. There is no other way to a run, so no front end can forget a check.
+#[derive(Clone)]
+pub struct Plan {
+    /// Checked against every rule of its own.
+    recipe: Recipe,
+    /// The train split is cut to the recipe's fraction.
+    data: Arc<Dataset>,
+    network: Network,
+    step: Step,
+    /// The images of every step of an epoch, as positions in its order.
+    ranges: Vec<Range<usize>>,
+}
+
+impl Plan {
+    /// Resolves a recipe for a data set, of which it takes its fraction.
+    ///
+    /// # Errors
+    /// Usage: a value is out of range, the images do not fit the network, the batch is larger than the train set, or batch
+    /// norm would meet a batch of one image.
+    pub fn new(recipe: &Recipe, data: &Arc<Dataset>) -> Result<Self> {
+        recipe.validate()?;
+        let network = recipe.network(data.shape(), data.classes.len())?;
+        let data = if recipe.fraction < 1.0 {
+            let train = data.train.fraction(recipe.fraction, data.classes.len());
+            Arc::new(Dataset { train, test: data.test.clone(), classes: data.classes.clone() })
+        } else {
+            Arc::clone(data)
+        };
+        let (n, size) = (data.train.len(), recipe.batch_size);
+        check_batches(n, size, &network)?;
+        Ok(Self {
+            recipe: recipe.clone(),
+            network,
+            step: Step::new(recipe.loss, recipe.label_smoothing, recipe.precision),
+            ranges: (0..n).step_by(size).map(|start| start..(start + size).min(n)).collect(),
+            data,
+        })
+    }
+
+    /// Checks that devices compute in the wanted precision, and that their buffers hold images and parameters.
+    ///
+    /// # Errors
+    /// Usage or device: says what does not fit, and what to do.
+    pub fn check_devices(&self, devices: &Devices) -> Result<()> {
+        devices.info().each().iter().try_for_each(|device| self.check_device(device))
+    }
+
+    fn check_device(&self, device: &DeviceInfo) -> Result<()> {
+        if self.recipe.precision == Precision::F16 && !device.f16 {
+            let message = format!("{device} has no half precision");
+            return Err(Error::usage(message).advise(Advice::SinglePrecision));
+        }
+        let Some(largest) = device.max_buffer_bytes else { return Ok(()) };
+        let splits = [&self.data.train, &self.data.test].map(|s| (s.len() * s.shape.len().div_ceil(4) * 4) as u64);
+        let tensors = self.network.placed().flat_map(|(layer, input, _)| layer.parameters(input));
+        let parameters = tensors.map(|tensor| 4 * tensor.len()).max().unwrap_or(0);
+        for (what, needed, advice) in [
+            ("the images take", splits[0].max(splits[1]), Advice::LessData),
+            ("the largest layer takes", parameters, Advice::SmallerNetwork),
+        ] {
+            if needed > largest {
+                let message =
+                    format!("{what} {} MiB, but the largest buffer of {device} is {} MiB", needed >> 20, largest >> 20);
+                return Err(Error::new(ErrorKind::Device, message).advise(advice));
+            }
+        }
+        Ok(())
+    }
+
+    /// A fresh start on a device: weights from the seed, nothing done.
+    pub fn start(&self, device: &Device) -> TrainState {
+        let Recipe { seed, precision, optimizer, .. } = self.recipe;
+        let model = self.network.build(seed, precision, &device.clone().autodiff());
+        TrainState { model, optimizer: self.step.optimizer(optimizer), progress: Progress::default() }
+    }
+
+    /// The recipe that was resolved.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// The data set, its train split cut to the recipe's fraction.
+    pub fn data(&self) -> &Arc<Dataset> {
+        &self.data
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The step.
+    pub fn step(&self) -> Step {
+        self.step
+    }
+
+    /// The loss that is made small, and measured.
+    pub fn loss(&self) -> LossKind {
+        self.recipe.loss
+    }
+
+    /// The optimizer.
+    pub fn optimizer(&self) -> OptimizerConfig {
+        self.recipe.optimizer
+    }
+
+    /// The random changes to train images.
+    pub fn augment(&self) -> Augment {
+        self.recipe.augment
+    }
+
+    /// The seed of everything that is random.
+    pub fn seed(&self) -> u64 {
+        self.recipe.seed
+    }
+
+    /// Passes over the train set.
+    pub fn epochs(&self) -> usize {
+        self.recipe.epochs
+    }
+
+    /// The images of every step of an epoch, as positions in its order.
+    pub fn ranges(&self) -> &[Range<usize>] {
+        &self.ranges
+    }
+
+    /// The learning rate of a step, counted from 0 over all epochs.
+    pub fn learning_rate(&self, step: usize) -> f64 {
+        let Recipe { schedule, learning_rate, epochs, .. } = &self.recipe;
+        Schedule::learning_rate(schedule, *learning_rate, step, self.ranges.len(), *epochs)
+    }
+
+    /// The learning rate that the schedule starts from.
+    pub fn base_learning_rate(&self) -> f64 {
+        self.recipe.learning_rate
+    }
+
+    /// Images that a device's share of a batch must have, at least: batch normalization needs two to compare.
+    pub(super) fn least_share(&self) -> usize {
+        if self.network.has_norm() { 2 } else { 1 }
+    }
+
+    /// Whether the patience is used up.
+    pub(super) fn is_out_of_patience(&self, progress: &Progress) -> bool {
+        self.recipe.patience.is_some_and(|patience| progress.epochs_without_gain() >= patience)
+    }
+
+    /// The batch size for measuring.
+    pub fn evaluation_batch(&self) -> usize {
+        evaluation_batch(self.recipe.batch_size)
+    }
+}
+
+fn check_batches(n: usize, size: usize, network: &Network) -> Result<()> {
+    if size > n {
+        let advice = Advice::SmallerBatch(Some((n / 8).clamp(2, 128).min(n)));
+        return Err(Error::usage(format!("batch size is {size}, but there are {n} train images")).advise(advice));
+    }
+    // A layer that normalizes maps has their pixels to compare, so there one image is enough.
+    if network.needs_pairs() && (size == 1 || n % size == 1) {
+        return Err(Error::usage(format!(
+            "batch normalization needs two images or more in every batch, but {n} images in batches of {size} leave one \
+             alone: choose another batch size"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compute::cpu_info;
+    use crate::data::{ImageShape, Split};
+    use crate::network::Architecture;
+
+    fn data(n: usize, side: usize) -> Arc<Dataset> {
+        let shape = ImageShape { channels: 1, height: side, width: side };
+        let split = Split { pixels: vec![7; n * shape.len()], labels: (0..n).map(|i| (i % 2) as u8).collect(), shape };
+        Arc::new(Dataset::new(split.clone(), split, vec!["a".into(), "b".into()]).unwrap())
+    }
+
+    #[test]
+    fn every_check_is_made_whoever_asks() {
+        let base = Recipe { batch_size: 4, ..Recipe::preset("linear_v1-bn-ce").unwrap() };
+        let vgg = Architecture::named("vgg11").unwrap();
+        for (recipe, data, words) in [
+            (
+                Recipe { batch_size: 11, ..base.clone() },
+                data(10, 28),
+                "batch size is 11, but there are 10 train images",
+            ),
+            (Recipe { batch_size: 3, ..base.clone() }, data(10, 28), "batch normalization needs two"),
+            (Recipe { network: vgg, ..base.clone() }, data(10, 28), "layer 29, `pool max 2`, gets 512x1x1"),
+            (Recipe { epochs: 0, ..base.clone() }, data(10, 28), "epochs is 0"),
+        ] {
+            let error = Plan::new(&recipe, &data).err().expect(words);
+            assert!(error.exit_code() == 2 && error.to_string().contains(words), "{error}");
+        }
+        let half = Plan::new(&Recipe { fraction: 0.5, ..base.clone() }, &data(40, 28)).unwrap();
+        assert_eq!((half.data().train.len(), half.ranges().len(), half.data().test.len()), (20, 5, 40));
+    }
+
+    #[test]
+    fn devices_are_checked_for_precision_and_room() {
+        let recipe = Recipe { batch_size: 4, ..Recipe::preset("linear_v1-bn-ce").unwrap() };
+        let devices = |info| Devices::one(Device::flex(), info);
+        let plan = Plan::new(&recipe, &data(40, 28)).unwrap();
+        plan.check_devices(&devices(cpu_info())).unwrap();
+        let small = DeviceInfo { max_buffer_bytes: Some(20_000), ..cpu_info() };
+        let error = plan.check_devices(&devices(small)).unwrap_err();
+        assert!(error.to_string().contains("the images take 0 MiB") && error.advice() == Some(&Advice::LessData));
+        let smaller = DeviceInfo { max_buffer_bytes: Some(100_000), ..cpu_info() };
+        assert!(plan.check_devices(&devices(smaller)).unwrap_err().to_string().contains("the largest layer"));
+        let half = Plan::new(&Recipe { precision: Precision::F16, ..recipe }, &data(40, 28)).unwrap();
+        assert_eq!(half.check_devices(&devices(cpu_info())).unwrap_err().exit_code(), 2);
+    }
+}

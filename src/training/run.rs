@@ -1,0 +1,258 @@
+//! The training loop, top to bottom. It sees the parts of a [`Plan`], tells observers what happens, and knows none of them.
+
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use web_time::Instant;
+
+use super::batches::{DeviceSplit, Order};
+use super::clock::EpochClock;
+use super::events::{Event, Observers};
+use super::metrics::{self, EpochMetrics, Evaluation};
+use super::parallel::{Replicas, shares};
+use super::plan::Plan;
+use super::state::TrainState;
+use crate::compute::{Devices, read};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Losses are read back at the end of an epoch, and in a long one at most this often in between.
+const READS_PER_EPOCH: usize = 8;
+/// A shorter epoch than this has no read-back in between.
+const READ_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Lets others have their turn between two steps: a browser, whose one thread also listens to the visitor.
+pub trait StepControl {
+    /// Awaited before every step.
+    fn before_step(&mut self) -> impl Future<Output = ()>;
+
+    /// The learning rate of the next step, where the schedule says `scheduled`.
+    fn learning_rate(&self, scheduled: f64) -> f64 {
+        scheduled
+    }
+}
+
+/// One step after the other, as fast as the device goes.
+struct Uninterrupted;
+
+impl StepControl for Uninterrupted {
+    async fn before_step(&mut self) {}
+}
+
+/// Trains until the plan's epochs are done, the patience runs out, or `stop` holds a signal's number. The main one of
+/// `devices` has the state and measures; every other one takes a [share](super::parallel) of each batch.
+///
+/// # Errors
+/// Training: the loss is not finite. Interrupted: a signal came. Usage or device: the plan does not fit a device, or an
+/// adapter is lost. Whatever an essential observer failed with.
+pub async fn train(
+    plan: &Plan,
+    devices: &Devices,
+    state: TrainState,
+    stop: &AtomicUsize,
+    observers: &mut Observers<'_>,
+) -> Result<TrainState> {
+    train_with(&mut Uninterrupted, plan, devices, state, stop, observers).await
+}
+
+/// Trains as [`train`] does, with somebody who has a say before every step.
+///
+/// # Errors
+/// As [`train`].
+pub async fn train_with(
+    control: &mut impl StepControl,
+    plan: &Plan,
+    devices: &Devices,
+    mut state: TrainState,
+    stop: &AtomicUsize,
+    observers: &mut Observers<'_>,
+) -> Result<TrainState> {
+    plan.check_devices(devices)?;
+    let mut run = Run::new(plan, devices, stop, observers)?;
+    run.observers.tell(&Event::Started {
+        state: &state,
+        steps: plan.ranges().len(),
+        splits: [&run.train_set, &run.test_set],
+    })?;
+    let mut evaluation = None;
+    while state.progress.history.len() < plan.epochs() && !plan.is_out_of_patience(&state.progress) {
+        state = run.epoch(state, control).await?;
+        evaluation = Some(run.finish_epoch(&mut state, control).await?);
+    }
+    let evaluation = match evaluation {
+        Some(evaluation) => evaluation,
+        // Everything was trained before, but perhaps not everything was written.
+        None => run.measure(&state).await?,
+    };
+    run.observers.tell(&Event::Finished { state: &state, evaluation: &evaluation })?;
+    Ok(state)
+}
+
+/// What a run has beside its state.
+struct Run<'a, 'o> {
+    plan: &'a Plan,
+    devices: &'a Devices,
+    replicas: Replicas,
+    train_set: DeviceSplit,
+    test_set: DeviceSplit,
+    stop: &'a AtomicUsize,
+    observers: &'a mut Observers<'o>,
+    clock: EpochClock,
+    /// The losses of steps that nobody has waited for yet.
+    unread: Vec<Tensor<1>>,
+    last_read: Instant,
+}
+
+impl<'a, 'o> Run<'a, 'o> {
+    fn new(
+        plan: &'a Plan,
+        devices: &'a Devices,
+        stop: &'a AtomicUsize,
+        observers: &'a mut Observers<'o>,
+    ) -> Result<Self> {
+        Ok(Self {
+            replicas: Replicas::start(plan, devices)?,
+            train_set: DeviceSplit::new(&plan.data().train, devices.main()),
+            test_set: DeviceSplit::new(&plan.data().test, devices.main()),
+            plan,
+            devices,
+            stop,
+            observers,
+            clock: EpochClock::resume(0.0),
+            unread: Vec::new(),
+            last_read: Instant::now(),
+        })
+    }
+
+    /// The steps of an epoch that are not done yet.
+    async fn epoch(&mut self, mut state: TrainState, control: &mut impl StepControl) -> Result<TrainState> {
+        let (plan, epoch) = (self.plan, state.progress.history.len());
+        let order = self.train_set.shuffled(plan.seed(), epoch, plan.augment());
+        self.clock = EpochClock::resume(state.progress.seconds);
+        self.last_read = Instant::now();
+        let steps = plan.ranges().len();
+        for step in state.progress.losses.len()..steps {
+            control.before_step().await;
+            state = self.step(state, &order, step, control).await?;
+            let done = step + 1 == steps;
+            let stopped = Error::if_stopped(self.stop);
+            let due = self.unread.len() * READS_PER_EPOCH >= steps && self.last_read.elapsed() >= READ_INTERVAL;
+            if done || due || stopped.is_err() {
+                self.catch_up(&mut state).await?;
+                if !done && stopped.is_ok() {
+                    self.observers.tell(&Event::MidEpoch { state: &state })?;
+                }
+            }
+            if let Err(stopped) = stopped {
+                return Err(self.interrupted(&state, stopped));
+            }
+        }
+        Ok(state)
+    }
+
+    /// One step over all devices.
+    async fn step(
+        &mut self,
+        mut state: TrainState,
+        order: &Order,
+        step: usize,
+        control: &mut impl StepControl,
+    ) -> Result<TrainState> {
+        let (plan, epoch) = (self.plan, state.progress.history.len());
+        let range = &plan.ranges()[step];
+        let global_step = epoch * plan.ranges().len() + step;
+        let seed = plan.seed().wrapping_add(global_step as u64);
+        if plan.network().is_random() {
+            self.devices.main().seed(seed); // a resumed run drops the same
+        }
+        let shares = shares(range, self.devices.count(), plan.least_share());
+        let begun = self.replicas.begin(&state.model, epoch, seed, &shares[1..], range.len());
+        let batch = self.train_set.batch(order, shares[0].clone());
+        let share = shares[0].len() as f64 / range.len() as f64;
+        let (own_loss, gradients) = plan.step().gradients(&state.model, batch, share);
+        let others = match begun.and_then(|()| self.replicas.finish()) {
+            Ok(others) => others,
+            Err(lost) => {
+                // Weights and optimizer are as they were before this step; only running statistics have seen it.
+                self.catch_up(&mut state).await?;
+                return Err(self.interrupted(&state, lost));
+            }
+        };
+        self.unread.push(others.iter().fold(own_loss, |sum, others| sum + last(others)));
+        let rate = control.learning_rate(plan.learning_rate(global_step));
+        state.model = state.optimizer.step_of_all(rate, state.model, gradients, others.as_ref());
+        let batch = order.indices(range.clone());
+        self.observers.tell(&Event::Step { epoch: epoch + 1, step: step + 1, batch })?;
+        Ok(state)
+    }
+
+    /// Measures the network after an epoch, and puts the epoch into the history.
+    async fn finish_epoch(&mut self, state: &mut TrainState, control: &mut impl StepControl) -> Result<Evaluation> {
+        let plan = self.plan;
+        let train_seconds = self.clock.seconds();
+        let measured = match self.measure(state).await {
+            Err(e) if matches!(e.kind(), ErrorKind::Interrupted(_)) => {
+                state.progress.seconds = self.clock.seconds();
+                return Err(self.interrupted(state, e));
+            }
+            measured => measured?,
+        };
+        let epoch = state.progress.history.len();
+        let steps = plan.ranges().len();
+        self.refuse_non_finite(&[measured.loss as f32], (epoch + 1) * steps)?;
+        let losses = std::mem::take(&mut state.progress.losses);
+        let sizes: Vec<usize> = plan.ranges().iter().map(ExactSizeIterator::len).collect();
+        state.progress.seconds = 0.0;
+        state.progress.history.push(EpochMetrics {
+            epoch: epoch + 1,
+            train_loss: metrics::weighted_mean(&losses, &sizes),
+            test_loss: measured.loss,
+            test_accuracy: measured.accuracy,
+            learning_rate: control.learning_rate(plan.learning_rate(epoch * steps)),
+            seconds: self.clock.seconds(),
+            images_per_second: self.train_set.len() as f64 / train_seconds,
+        });
+        self.observers.tell(&Event::Epoch { history: &state.progress.history, evaluation: &measured, state })?;
+        Ok(measured)
+    }
+
+    async fn measure(&self, state: &TrainState) -> Result<Evaluation> {
+        let (plan, model) = (self.plan, state.model.valid());
+        let classes = plan.network().classes();
+        metrics::evaluate(&model, &self.test_set, plan.loss(), classes, plan.evaluation_batch(), self.stop).await
+    }
+
+    /// Waits for the device, and brings the state up to its last step.
+    async fn catch_up(&mut self, state: &mut TrainState) -> Result<()> {
+        if !self.unread.is_empty() {
+            let losses = read(Tensor::cat(std::mem::take(&mut self.unread), 0)).await?;
+            let before = state.progress.history.len() * self.plan.ranges().len();
+            let first_step = before + state.progress.losses.len() + 1;
+            self.observers.tell(&Event::Losses { first_step, losses: &losses })?;
+            self.refuse_non_finite(&losses, first_step)?;
+            state.progress.losses.extend(losses);
+        }
+        state.progress.seconds = self.clock.seconds();
+        self.last_read = Instant::now();
+        Ok(())
+    }
+
+    /// Tells that the run ends here, with a state that can go on, and returns why.
+    fn interrupted(&mut self, state: &TrainState, why: Error) -> Error {
+        self.observers.tell(&Event::Interrupted { state }).err().unwrap_or(why)
+    }
+
+    fn refuse_non_finite(&self, losses: &[f32], first_step: usize) -> Result<()> {
+        let Some(i) = losses.iter().position(|loss| !loss.is_finite()) else { return Ok(()) };
+        let (loss, step, rate) = (losses[i], first_step + i, self.plan.base_learning_rate());
+        let message = format!("the loss became {loss} at step {step}: the learning rate {rate} may be too high");
+        Err(Error::new(ErrorKind::Training, message))
+    }
+}
+
+/// The last element, `[1]`.
+fn last(vector: &Tensor<1>) -> Tensor<1> {
+    let n = vector.dims()[0];
+    vector.clone().narrow(0, n - 1, 1)
+}

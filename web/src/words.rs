@@ -1,0 +1,35 @@
+//! The words of the page for what the library tells: what a visitor can do about it.
+
+use tinderbox::error::{Advice, Error};
+
+/// An error as a visitor reads it.
+pub(crate) fn error(e: &Error) -> String {
+    match e.advice() {
+        None => e.to_string(),
+        Some(advice) => format!("{e}{}", advice_words(advice)),
+    }
+}
+
+fn advice_words(advice: &Advice) -> String {
+    match advice {
+        Advice::SmallerBatch(Some(size)) => format!(": choose a smaller batch size, such as {size}"),
+        Advice::SmallerBatch(None) => ": choose a smaller batch size or network".into(),
+        Advice::Momentum => ": set a momentum, such as 0.9".into(),
+        Advice::LessData => ": train on a smaller fraction of the images".into(),
+        Advice::SinglePrecision => ": choose the precision f32".into(),
+        Advice::OtherDataset => ": choose other data".into(),
+        _ => String::new(), // of files and folders, which a page has not
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_is_given_in_the_words_of_the_form() {
+        let e = Error::usage("batch size is 9").advise(Advice::SmallerBatch(Some(4)));
+        assert_eq!(error(&e), "batch size is 9: choose a smaller batch size, such as 4");
+        assert_eq!(error(&Error::usage("x").advise(Advice::Again)), "x");
+    }
+}
