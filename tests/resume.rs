@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::{SAMPLE, ok, photos, run, tinderbox, train, weights};
@@ -58,22 +59,27 @@ fn another_recipe_cannot_be_resumed() {
     assert!(stderr.contains("--resume"), "{stderr}");
 }
 
-#[test]
+/// A run without an end, two epochs or more into it, and its table of epochs; `options` begin with its name.
 #[cfg(unix)]
-fn a_signal_saves_within_the_epoch_and_the_rest_is_the_same() {
-    let dir = tempdir().unwrap();
-    let args = ["train", "--epochs", "100000", "--name", "stopped", "--batch", "50"];
-    let mut child = tinderbox(dir.path(), &[&args[..], &SAMPLE].concat())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let metrics = dir.path().join("runs/mnist-sample/stopped/metrics.csv");
+fn underway(dir: &Path, options: &[&str]) -> (std::process::Child, PathBuf) {
+    let args = [&["train", "--epochs", "100000"][..], options, &SAMPLE].concat();
+    let null = std::process::Stdio::null();
+    let mut command = tinderbox(dir, &args);
+    let child = command.stdout(null).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let metrics = dir.join("runs/mnist-sample").join(options[1]).join("metrics.csv");
     let deadline = Instant::now() + Duration::from_secs(60);
     while fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 3 {
         assert!(Instant::now() < deadline, "no epoch within a minute");
         std::thread::sleep(Duration::from_millis(20));
     }
+    (child, metrics)
+}
+
+#[test]
+#[cfg(unix)]
+fn a_signal_saves_within_the_epoch_and_the_rest_is_the_same() {
+    let dir = tempdir().unwrap();
+    let (mut child, metrics) = underway(dir.path(), &["--name", "stopped", "--batch", "50"]);
     let kill = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(kill.success());
     assert_eq!(child.wait().unwrap().code(), Some(143));
@@ -171,16 +177,7 @@ fn a_checkpoint_of_a_later_version_or_another_model_is_refused() {
 #[cfg(unix)]
 fn a_second_signal_ends_at_once() {
     let dir = tempdir().unwrap();
-    let args = ["train", "--epochs", "100000", "--name", "r", "--save-every", "1"];
-    let mut child = tinderbox(dir.path(), &[&args[..], &SAMPLE].concat())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let metrics = dir.path().join("runs/mnist-sample/r/metrics.csv");
-    while fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 3 {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let (mut child, _) = underway(dir.path(), &["--name", "r", "--save-every", "1"]);
     for _ in 0..2 {
         std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     }

@@ -9,14 +9,12 @@ use clap::Args;
 
 use super::args::{DataArgs, DeviceArgs};
 use super::output::write_weights;
-use super::recipe_args::with_typed;
 use super::terminal::{self, say};
 use crate::data::{Identity, load};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::network::Network;
-use crate::network::layers::AnyLayer;
-use crate::recipe::{DEFAULT_PRESET, Recipe};
+use crate::recipe::{DEFAULT_PRESET, Recipe, change_typed};
 use crate::training::batches::DeviceSplit;
 use crate::training::metrics::{evaluate, evaluation_batch};
 use crate::weights::{self, Metadata};
@@ -67,7 +65,7 @@ impl ImportArgs {
             ("network.pool", &self.pool),
         ];
         let base = Recipe { dataset: self.dataset.clone(), ..Recipe::preset(DEFAULT_PRESET)? };
-        with_typed(&base, &typed.map(|(key, value)| (key, value.as_deref())))
+        change_typed(&base, typed.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?))))
     }
 }
 
@@ -116,10 +114,6 @@ pub fn run(args: ImportArgs) -> Result<()> {
 
 /// The names of the first tensors that the network has, so that one sees how they are called.
 fn expected_names(network: &Network) -> String {
-    let named = network
-        .placed()
-        .enumerate()
-        .flat_map(|(i, (layer, input, _))| layer.parameters(input).into_iter().map(move |p| format!("{i}.{}", p.name)));
-    let names: Vec<String> = named.take(4).collect();
+    let names: Vec<String> = network.tensors().take(4).map(|tensor| tensor.name).collect();
     format!("{} and so on, as `tinderbox export --to pytorch` writes them", names.join(", "))
 }

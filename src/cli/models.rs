@@ -6,12 +6,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::output::print_json;
-use super::recipe_args::with_typed;
 use super::terminal::say;
 use crate::data::{Identity, ImageShape};
 use crate::error::Result;
 use crate::network::{Architecture, Network, Summary, catalogue};
-use crate::recipe::{DEFAULT_PRESET, Recipe, file};
+use crate::recipe::{DEFAULT_PRESET, Recipe, change_typed, file};
 use crate::report::console::thousands;
 use crate::report::experiment::text_table;
 
@@ -42,15 +41,15 @@ const CLASSES: usize = 10;
 
 pub fn run(args: ModelsArgs) -> Result<()> {
     let Some(network) = &args.network else { return all(args.json) };
-    let width = ("network.width", args.width.as_deref());
+    let width = args.width.as_deref().map(|width| ("network.width", width));
     if Path::new(network).extension().is_some_and(|ending| ending == "toml") {
-        let recipe = with_typed(&file::read(Path::new(network))?, &[width])?;
+        let recipe = change_typed(&file::read(Path::new(network))?, width)?;
         // Pictures in folders are brought to the size of CIFAR-10's.
         let data = if matches!(recipe.dataset, Identity::Cifar10 | Identity::Folder(_)) { DATA[1] } else { DATA[0] };
         return one(&recipe.network, data, args.json);
     }
     let key = if network.contains([',', ' ']) { "network.layers" } else { "network.name" };
-    let recipe = with_typed(&Recipe::preset(DEFAULT_PRESET)?, &[(key, Some(network)), width])?;
+    let recipe = change_typed(&Recipe::preset(DEFAULT_PRESET)?, std::iter::once((key, network.as_str())).chain(width))?;
     // The smaller images first, unless the network was made for the larger ones.
     let fits = |(_, shape): &&(&str, ImageShape)| recipe.network(*shape, CLASSES).is_ok();
     let data = DATA.iter().find(fits).unwrap_or(&DATA[1]);

@@ -4,7 +4,7 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::recipe::{Applies, FIELDS, Field, FieldKind, Recipe, change, field};
+use crate::recipe::{Applies, FIELDS, Field, FieldKind, Recipe, change, change_typed};
 
 /// Fields with their new values.
 type Changes = Vec<(&'static Field, Value)>;
@@ -21,11 +21,8 @@ impl RecipeArgs {
     /// # Errors
     /// Usage: a value that cannot be.
     pub fn apply(&self, base: &Recipe) -> Result<Recipe> {
-        let first = |(field, values): &(&'static Field, Vec<String>)| match values.first() {
-            Some(value) => Ok((*field, field.parse(value)?)),
-            None => Err(Error::usage(format!("--{} has no value", field.option))),
-        };
-        change(base, self.given.iter().map(first).collect::<Result<_>>()?)
+        let first = self.given.iter().map(|(field, values)| (field.key, values.first().map_or("", String::as_str)));
+        change_typed(base, first)
     }
 
     /// Whether an option was given.
@@ -65,16 +62,6 @@ impl RecipeArgs {
         }
         Ok(recipes)
     }
-}
-
-/// `base` with the values of these keys, where they were typed.
-///
-/// # Errors
-/// Usage: a value that cannot be, or does not apply.
-pub fn with_typed(base: &Recipe, typed: &[(&str, Option<&str>)]) -> Result<Recipe> {
-    let given = typed.iter().filter_map(|(key, value)| Some((key, (*value)?)));
-    let changed = given.map(|(key, value)| field(key).and_then(|field| Ok((field, field.parse(value)?))));
-    change(base, changed.collect::<Result<_>>()?)
 }
 
 impl Args for RecipeArgs {

@@ -143,7 +143,9 @@ impl TryFrom<Written> for Architecture {
         ];
         let refuse_beyond =
             |takes: &[&str], what: &str| match given.iter().find(|(key, given)| *given && !takes.contains(key)) {
-                Some((key, _)) => Err(Error::usage(format!("{what} takes no {key}: it is for {}", takers(key)))),
+                Some((key, _)) => {
+                    Err(Error::usage(format!("{what} takes no {key}: it is for {}", catalogue::takers(key).join(", "))))
+                }
                 None => Ok(()),
             };
         match (name, layers) {
@@ -167,12 +169,6 @@ impl TryFrom<Written> for Architecture {
             (None, None) => Err(Error::usage("a network needs a name or layers")),
         }
     }
-}
-
-/// The networks that take a setting.
-fn takers(key: &str) -> String {
-    let takers = catalogue::CATALOGUE.iter().filter(|entry| entry.takes.contains(&key));
-    takers.map(|entry| entry.name).collect::<Vec<_>>().join(", ")
 }
 
 impl From<Architecture> for Written {

@@ -97,6 +97,11 @@ pub fn find(name: &str) -> Result<&'static Entry> {
     ENTRIES.iter().find(|entry| entry.name == name).ok_or_else(|| unknown("network", name, names().into_iter()))
 }
 
+/// The names of the networks that take a setting.
+pub fn takers(setting: &str) -> Vec<&'static str> {
+    CATALOGUE.iter().filter(|entry| entry.takes.contains(&setting)).map(|entry| entry.name).collect()
+}
+
 /// All names.
 pub fn names() -> Vec<&'static str> {
     CATALOGUE.iter().map(|entry| entry.name).collect()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::layers::{AnyLayer, Built, Forward, Layer, OnnxGraph};
+use super::layers::{AnyLayer, Built, Forward, Layer, OnnxGraph, Parameter};
 use super::{Activation, Architecture, Init, Precision, Shape, Summary};
 use crate::data::ImageShape;
 use crate::error::{Error, Result};
@@ -88,12 +88,16 @@ impl Network {
         Summary::of(self.placed())
     }
 
-    /// The values of all its tensors, running statistics included: as many as a file of its weights holds.
+    /// All its tensors, running statistics included, under their names in a file of weights, such as `3.weight`.
+    pub fn tensors(&self) -> impl Iterator<Item = Parameter> {
+        self.placed()
+            .enumerate()
+            .flat_map(|(i, (layer, input, _))| layer.parameters(input).into_iter().map(move |tensor| tensor.placed(i)))
+    }
+
+    /// The values of all its tensors: as many as a file of its weights holds.
     pub fn values(&self) -> u64 {
-        let of = |(layer, input, _): (&Layer, Shape, Shape)| {
-            layer.parameters(input).iter().fold(0, |sum: u64, p| sum.saturating_add(p.len()))
-        };
-        self.placed().map(of).fold(0, u64::saturating_add)
+        self.tensors().map(|tensor| tensor.len()).fold(0, u64::saturating_add)
     }
 
     /// Whether a layer normalizes over the batch alone, which needs two images or more in every batch.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::definition::Recipe;
 use super::field::Field;
-use super::fields::FIELDS;
+use super::fields::{FIELDS, field};
 use crate::error::{Error, Result};
 
 /// `recipe` with other values. A value that decides which other fields apply, such as an optimizer, comes first and gives
@@ -39,17 +39,24 @@ pub fn change(recipe: &Recipe, changes: Vec<(&'static Field, Value)>) -> Result<
     Ok(recipe)
 }
 
+/// `recipe` with values that were typed, by the keys of their fields.
+///
+/// # Errors
+/// Usage: there is no such key, or a value cannot be, or does not apply.
+pub fn change_typed<'a>(recipe: &Recipe, typed: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Recipe> {
+    let parse = |(key, text): (&str, &str)| field(key).and_then(|field| Ok((field, field.parse(text)?)));
+    change(recipe, typed.into_iter().map(parse).collect::<Result<_>>()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::PRESETS;
-    use super::super::fields::field;
     use super::*;
     use crate::network::Precision;
     use serde_json::json;
 
     fn changed(preset: &str, changes: &[(&str, &str)]) -> Result<Recipe> {
-        let parse = |(key, typed): &(&str, &str)| field(key).and_then(|field| Ok((field, field.parse(typed)?)));
-        change(&Recipe::preset(preset).unwrap(), changes.iter().map(parse).collect::<Result<_>>()?)
+        change_typed(&Recipe::preset(preset).unwrap(), changes.iter().copied())
     }
 
     #[test]
@@ -118,6 +125,14 @@ mod tests {
             let error = changed("linear_v1-bn-ce", changes).unwrap_err();
             assert!(error.exit_code() == 2 && error.to_string().contains(words), "{changes:?}: {error}");
         }
+    }
+
+    #[test]
+    fn what_is_typed_into_a_form_changes_the_recipe() {
+        let adam = changed("linear_v1-bn-ce", &[("optimizer.kind", "adam"), ("epochs", "3")]).unwrap();
+        assert_eq!((adam.learning_rate, adam.epochs), (0.001, 3));
+        assert!(changed("linear_v1-bn-ce", &[("epochs", "many")]).is_err());
+        assert!(changed("linear_v1-bn-ce", &[("epoch", "3")]).is_err());
     }
 
     #[test]

@@ -30,25 +30,25 @@ pub static FIELDS: [Field; 23] = [
     },
     Field {
         help: "batch normalization after every hidden layer",
-        applies: Applies::When("network.name", || takers("batch_norm")),
+        applies: Applies::When("network.name", || catalogue::takers("batch_norm")),
         default: Default::Fixed(|| json!(true)),
         ..row("network.batch_norm", "batch-norm", "on|off", FieldKind::Switch)
     },
     Field {
         help: "factor on the channels of a convolutional network",
-        applies: Applies::When("network.name", || takers("width")),
+        applies: Applies::When("network.name", || catalogue::takers("width")),
         default: Default::Fixed(|| json!(1.0)),
         ..row("network.width", "width", "FACTOR", FieldKind::Number { min: (0.0, false), max: (16.0, true) })
     },
     Field {
         help: "how a VGG network halves its images",
-        applies: Applies::When("network.name", || takers("pool")),
+        applies: Applies::When("network.name", || catalogue::takers("pool")),
         default: Default::Fixed(|| json!("max")),
         ..row("network.pool", "pool", "KIND", FieldKind::Choice(|| PoolKind::NAMES.to_vec()))
     },
     Field {
         help: "share of values zeroed before a convolutional network's last layer while training",
-        applies: Applies::When("network.name", || takers("dropout")),
+        applies: Applies::When("network.name", || catalogue::takers("dropout")),
         default: Default::Fixed(|| json!(0.0)),
         ..row("network.dropout", "dropout", "SHARE", SHARE)
     },
@@ -136,11 +136,6 @@ pub static FIELDS: [Field; 23] = [
         ..row("precision", "precision", "PRECISION", FieldKind::Choice(|| Precision::NAMES.to_vec()))
     },
 ];
-
-/// The networks of the catalogue that take a setting.
-fn takers(setting: &str) -> Vec<&'static str> {
-    catalogue::CATALOGUE.iter().filter(|entry| entry.takes.contains(&setting)).map(|entry| entry.name).collect()
-}
 
 /// The row of a key.
 ///

@@ -17,7 +17,7 @@ mod schedule;
 mod schema;
 
 pub use augment::Augment;
-pub use change::change;
+pub use change::{change, change_typed};
 pub use definition::Recipe;
 pub use field::{Applies, Field, FieldKind};
 pub use fields::{FIELDS, field};

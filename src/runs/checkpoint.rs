@@ -16,7 +16,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::files::{read as read_bytes, sha256};
 use crate::network::Model;
 use crate::recipe::Recipe;
-use crate::training::optimizer::Optimizer;
 use crate::training::{Progress, TrainState};
 use crate::weights::{self, Metadata};
 
@@ -81,37 +80,23 @@ impl Saved {
     }
 }
 
-/// Writes the checkpoint `dir/name`, in place of the one that is there; `model` must not be on an autodiff device.
+/// Writes the checkpoint `dir/name`, in place of the one that is there.
 ///
 /// # Errors
 /// Io: the previous checkpoint is still there.
-pub fn save(
-    dir: &Path,
-    name: &str,
-    metadata: &Metadata,
-    model: &Model,
-    optimizer: &Optimizer,
-    progress: &Progress,
-) -> Result<()> {
-    write(dir, name, metadata, model, optimizer, progress)?;
+pub fn save(dir: &Path, name: &str, metadata: &Metadata, state: &TrainState) -> Result<()> {
+    write(dir, name, metadata, state)?;
     let _ = remove(&places(dir, name)[2]); // the new one is in place; the next save tries again
     Ok(())
 }
 
 /// Writes a checkpoint as [`save`] does, but what was there stays beside it, in the third of its [`places`].
-pub(super) fn write(
-    dir: &Path,
-    name: &str,
-    metadata: &Metadata,
-    model: &Model,
-    optimizer: &Optimizer,
-    progress: &Progress,
-) -> Result<()> {
+pub(super) fn write(dir: &Path, name: &str, metadata: &Metadata, state: &TrainState) -> Result<()> {
     let json = |e: serde_json::Error| Error::invalid(format!("the checkpoint cannot be written: {e}")).caused_by(e);
     let parts = [
-        (MODEL, weights::to_bytes(model, &metadata.to_json())?),
-        (OPTIMIZER, optimizer.to_bytes()?),
-        (PROGRESS, serde_json::to_vec(progress).map_err(json)?),
+        (MODEL, weights::to_bytes(&state.model.valid(), &metadata.to_json())?),
+        (OPTIMIZER, state.optimizer.to_bytes()?),
+        (PROGRESS, serde_json::to_vec(&state.progress).map_err(json)?),
     ];
     let part = |(name, bytes): &(&str, Vec<u8>)| Part {
         name: (*name).into(),
@@ -286,6 +271,7 @@ fn read_part(place: &Path, listed: &Part) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::data::ImageShape;
+    use crate::training::optimizer::Optimizer;
     use burn::tensor::Device;
 
     const SHAPE: ImageShape = ImageShape { channels: 1, height: 2, width: 2 };
@@ -295,7 +281,8 @@ mod tests {
         let metadata = Metadata::new(&recipe, SHAPE, &["a".into(), "b".into()]);
         let model = recipe.model(SHAPE, 2, &Device::flex()).unwrap();
         let progress = Progress { losses: vec![0.5; epochs], ..Progress::default() };
-        save(dir, name, &metadata, &model, &Optimizer::new(recipe.optimizer), &progress).unwrap();
+        let state = TrainState { model, optimizer: Optimizer::new(recipe.optimizer), progress };
+        save(dir, name, &metadata, &state).unwrap();
         metadata
     }
 

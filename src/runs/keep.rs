@@ -8,9 +8,7 @@ use burn::module::Module;
 use super::checkpoint::{older, places, remove, rename, save, write};
 use super::fault;
 use crate::error::Result;
-use crate::network::Model;
-use crate::training::optimizer::Optimizer;
-use crate::training::{Event, Observer, Progress, TrainState};
+use crate::training::{Event, Observer, TrainState};
 use crate::weights::Metadata;
 
 /// Saving more often than this would cost a short epoch more than the epoch.
@@ -28,8 +26,8 @@ pub struct Checkpoints {
     /// Whether `last` was saved within an epoch.
     within_epoch: bool,
     last_save: Instant,
-    /// The best model so far, where it is not yet on disk.
-    best: Option<(Model, Optimizer, Progress)>,
+    /// The best state so far, its network in inference mode, where it is not yet on disk.
+    best: Option<TrainState>,
 }
 
 impl Checkpoints {
@@ -39,10 +37,10 @@ impl Checkpoints {
     }
 
     fn save(&mut self, state: &TrainState) -> Result<()> {
-        if let Some((model, optimizer, progress)) = self.best.take() {
-            save(&self.dir, "best", &self.metadata, &model, &optimizer, &progress)?;
+        if let Some(best) = self.best.take() {
+            save(&self.dir, "best", &self.metadata, &best)?;
         }
-        write(&self.dir, "last", &self.metadata, &state.model.valid(), &state.optimizer, &state.progress)?;
+        write(&self.dir, "last", &self.metadata, state)?;
         self.last_save = Instant::now();
         let progress = &state.progress;
         self.within_epoch = !progress.losses.is_empty();
@@ -75,7 +73,8 @@ impl Observer for Checkpoints {
         match event {
             Event::Epoch { history, state, .. } => {
                 if state.progress.best() == Some(history.len() - 1) {
-                    self.best = Some((state.model.valid(), state.optimizer.clone(), state.progress.clone()));
+                    let (optimizer, progress) = (state.optimizer.clone(), state.progress.clone());
+                    self.best = Some(TrainState { model: state.model.valid(), optimizer, progress });
                 }
                 let due = match self.every {
                     Some(every) => history.len().is_multiple_of(every),

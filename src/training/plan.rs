@@ -11,7 +11,6 @@ use super::step::Step;
 use crate::compute::{DeviceInfo, Devices, LossKind};
 use crate::data::Dataset;
 use crate::error::{Advice, Error, ErrorKind, Result};
-use crate::network::layers::AnyLayer;
 use crate::network::{Network, Precision};
 use crate::recipe::{Augment, OptimizerConfig, Recipe, Schedule};
 
@@ -69,8 +68,7 @@ impl Plan {
         }
         let Some(largest) = device.max_buffer_bytes else { return Ok(()) };
         let splits = [&self.data.train, &self.data.test].map(|s| (s.len() * s.shape.len().div_ceil(4) * 4) as u64);
-        let tensors = self.network.placed().flat_map(|(layer, input, _)| layer.parameters(input));
-        let parameters = tensors.map(|tensor| 4 * tensor.len()).max().unwrap_or(0);
+        let parameters = self.network.tensors().map(|tensor| 4 * tensor.len()).max().unwrap_or(0);
         for (what, needed, advice) in [
             ("the images take", splits[0].max(splits[1]), Advice::LessData),
             ("the largest layer takes", parameters, Advice::SmallerNetwork),

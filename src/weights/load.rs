@@ -24,9 +24,8 @@ pub fn read_metadata(bytes: &[u8]) -> Result<Metadata> {
 /// Invalid data: the file is cut short, or a tensor is missing, left over or of another shape.
 pub fn load(metadata: &Metadata, bytes: Vec<u8>, device: &Device) -> Result<Model> {
     metadata.check_size(bytes.len())?;
-    let recipe = &metadata.recipe;
-    let fresh = recipe.model(metadata.shape, metadata.classes.len(), device)?;
-    load_bytes(fresh, bytes).map_err(|e| e.reword(|m| format!("these weights do not fit {}: {m}", recipe.network)))
+    let fitted = load_bytes(metadata.model(device)?, bytes);
+    fitted.map_err(|e| e.reword(|m| format!("these weights do not fit {}: {m}", metadata.recipe.network)))
 }
 
 /// `model` with the weights of a file of any precision: every tensor present, of the right shape, and none left over.
@@ -46,7 +45,6 @@ mod tests {
     use super::super::{to_burnpack, to_bytes, to_half_bytes};
     use super::*;
     use crate::data::ImageShape;
-    use crate::network::layers::AnyLayer;
     use crate::recipe::Recipe;
     use ::safetensors::SafeTensors;
     use burn::module::Module;
@@ -83,10 +81,7 @@ mod tests {
         let file = SafeTensors::deserialize(&file).unwrap();
         let mut found: Vec<_> = file.tensors().into_iter().map(|(name, view)| (name, view.shape().to_vec())).collect();
         let network = metadata.network().unwrap();
-        let named = network.placed().enumerate().flat_map(|(i, (layer, input, _))| {
-            layer.parameters(input).into_iter().map(move |p| (format!("{i}.{}", p.name), p.dims))
-        });
-        let mut expected: Vec<_> = named.collect();
+        let mut expected: Vec<_> = network.tensors().map(|tensor| (tensor.name, tensor.dims)).collect();
         found.sort();
         expected.sort();
         assert_eq!(found, expected);

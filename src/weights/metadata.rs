@@ -1,10 +1,11 @@
 //! What a file of weights says of itself.
 
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{ImageShape, MAX_CLASSES, MAX_IMAGE_SIDE, Preprocessing};
 use crate::error::{Error, Result};
-use crate::network::Network;
+use crate::network::{Model, Network};
 use crate::recipe::Recipe;
 
 /// The key under which a file keeps its [`Metadata`].
@@ -77,6 +78,14 @@ impl Metadata {
     /// Usage: its layers do not fit each other.
     pub fn network(&self) -> Result<Network> {
         self.recipe.network(self.shape, self.classes.len())
+    }
+
+    /// The network with fresh parameters, on a device.
+    ///
+    /// # Errors
+    /// Usage: its layers do not fit each other.
+    pub fn model(&self, device: &Device) -> Result<Model> {
+        self.recipe.model(self.shape, self.classes.len(), device)
     }
 
     /// Checks that a file of `bytes` can hold the network's weights, before any are allocated.

@@ -213,7 +213,9 @@ impl Checkpoint {
         let loss = model.forward(Tensor::ones([2, 3, 32, 32], &Device::flex())).sum();
         let model = optimizer.step(0.1, model, loss.backward());
         let saved = dir.path().join("saved");
-        runs::save(&saved, "last", &metadata, &model.valid(), &optimizer, &Progress::default()).unwrap();
+        let state = TrainState { model, optimizer, progress: Progress::default() };
+        runs::save(&saved, "last", &metadata, &state).unwrap();
+        let model = state.model;
         let entries = fs::read_dir(saved.join("last")).unwrap();
         let mut parts: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         parts.sort();

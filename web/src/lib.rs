@@ -65,28 +65,6 @@ pub fn change_recipe(recipe: &str, changes: &str) -> Result<String, JsError> {
     let plain = |e: serde_json::Error| JsError::new(&e.to_string());
     let recipe: Recipe = serde_json::from_str(recipe).map_err(plain)?;
     let typed: BTreeMap<String, String> = serde_json::from_str(changes).map_err(plain)?;
-    json(&changed(&recipe, &typed).map_err(thrown)?)
-}
-
-fn changed(recipe: &Recipe, typed: &BTreeMap<String, String>) -> tinderbox::error::Result<Recipe> {
-    let parse = |(key, typed): (&String, &String)| {
-        let field = recipe::field(key)?;
-        Ok((field, field.parse(typed)?))
-    };
-    recipe::change(recipe, typed.iter().map(parse).collect::<tinderbox::error::Result<_>>()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_typed_into_the_form_changes_the_recipe() {
-        let base = Recipe::preset("linear_v1-bn-ce").unwrap();
-        let typed = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-        let adam = changed(&base, &typed(&[("optimizer.kind", "adam"), ("epochs", "3")])).unwrap();
-        assert_eq!((adam.learning_rate, adam.epochs), (0.001, 3));
-        assert!(changed(&base, &typed(&[("epochs", "many")])).is_err());
-        assert!(changed(&base, &typed(&[("epoch", "3")])).is_err());
-    }
+    let typed = typed.iter().map(|(key, text)| (key.as_str(), text.as_str()));
+    json(&recipe::change_typed(&recipe, typed).map_err(thrown)?)
 }

@@ -146,8 +146,8 @@ impl Session {
     pub fn load_model(&self, place: u32, manifest: &str, bytes: Vec<u8>) -> Result<String, JsError> {
         let manifest: Manifest = serde_json::from_str(manifest).map_err(|e| JsError::new(&e.to_string()))?;
         let named = |e: Error| JsError::new(&format!("{}: {}", manifest.name, words::error(&e)));
-        let metadata = Metadata::from_json(&manifest.metadata.to_json()).map_err(named)?;
-        let model = weights::load(&metadata, bytes, &self.inside.device).map_err(named)?;
+        manifest.metadata.check().map_err(named)?;
+        let model = weights::load(&manifest.metadata, bytes, &self.inside.device).map_err(named)?;
         let text = json(&manifest)?;
         self.inside.models.borrow_mut().insert(place, Rc::new(Loaded { manifest, model }));
         Ok(text)
@@ -162,8 +162,7 @@ impl Session {
     pub async fn save_model(&self) -> Result<Vec<u8>, JsError> {
         let loaded = self.model(0)?;
         let metadata = &loaded.manifest.metadata;
-        let recipe = &metadata.recipe;
-        let on_cpu = recipe.model(metadata.shape, metadata.classes.len(), &Device::flex()).map_err(thrown)?;
+        let on_cpu = metadata.model(&Device::flex()).map_err(thrown)?;
         let on_cpu = flat::copy(&loaded.model, on_cpu).await.map_err(thrown)?;
         weights::to_bytes(&on_cpu, &metadata.to_json()).map_err(thrown)
     }

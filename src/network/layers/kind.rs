@@ -180,6 +180,12 @@ impl Parameter {
         std::iter::once(Self::new("weight", dims)).chain(bias).collect()
     }
 
+    /// The tensor of a layer at position `i` of several.
+    #[must_use]
+    pub fn placed(self, i: usize) -> Self {
+        Self { name: format!("{i}.{}", self.name), ..self }
+    }
+
     /// The number of values.
     pub fn len(&self) -> u64 {
         self.dims.iter().map(|&side| side as u64).fold(1, u64::saturating_mul)

@@ -56,8 +56,7 @@ impl<L: AnyLayer> Kind for Config<L> {
     fn parameters(&self, input: Shape) -> Vec<Parameter> {
         let mut all = Vec::new();
         for (i, layer, input) in self.inputs(input) {
-            let named = |p: Parameter| Parameter { name: format!("{i}.{}", p.name), ..p };
-            all.extend(layer.parameters(input).into_iter().map(named));
+            all.extend(layer.parameters(input).into_iter().map(|tensor| tensor.placed(i)));
         }
         all
     }
