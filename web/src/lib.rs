@@ -29,6 +29,7 @@ use tinderbox::recipe::{self, Recipe};
 use wasm_bindgen::prelude::*;
 
 /// Lets a fault of the program be read in the browser's console.
+#[cfg(target_family = "wasm")]
 #[wasm_bindgen(start)]
 pub fn start() {
     console_error_panic_hook::set_once();
