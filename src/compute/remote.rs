@@ -177,7 +177,7 @@ impl PeerAuthorizer for Announced {
         let (client, device) = (request.client.to_string(), request.device_index);
         let answer = self.tokens.authorize(request);
         (self.notices)(match &answer {
-            Ok(()) => Notice::ClientAccepted(client, device as u32),
+            Ok(()) => Notice::ClientAccepted(client, device),
             Err(e) => Notice::ClientRefused(e.clone()),
         });
         answer
