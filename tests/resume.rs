@@ -158,8 +158,8 @@ fn a_checkpoint_of_a_later_version_or_another_model_is_refused() {
     let text = fs::read_to_string(&manifest).unwrap();
     let resume = ["train", "--resume", "runs/mnist-sample/r", "--epochs", "2", "--device", "cpu"];
     let changed = [
-        (text.replace("\"format\": 2", "\"format\": 3"), 1, "use a newer tinderbox"),
-        (text.replace("\"format\": 2", "\"format\": 1"), 1, "use an older tinderbox"),
+        (text.replace("\"format\": 3", "\"format\": 4"), 1, "use a newer tinderbox"),
+        (text.replace("\"format\": 3", "\"format\": 2"), 1, "use an older tinderbox"),
         (text.replace("\"linear_v1\"", "\"vgg11\""), 1, "manifest.json: layer 29, `pool max 2`, gets 512x1x1"),
         (text.replace("\"learning_rate\": 0.1", "\"learning_rate\": 0.2"), 2, "learning_rate: 0.2 -> 0.1"),
         (text.replace("manifest", "").replacen('{', "", 1), 1, "no checkpoint manifest"),

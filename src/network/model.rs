@@ -95,6 +95,11 @@ impl Network {
             .flat_map(|(i, (layer, input, _))| layer.parameters(input).into_iter().map(move |tensor| tensor.placed(i)))
     }
 
+    /// Its trained tensors, in the order in which a model is walked.
+    pub fn trained(&self) -> impl Iterator<Item = Parameter> {
+        self.tensors().filter(|tensor| tensor.trained)
+    }
+
     /// The values of all its tensors: as many as a file of its weights holds.
     pub fn values(&self) -> u64 {
         self.tensors().map(|tensor| tensor.len()).fold(0, u64::saturating_add)

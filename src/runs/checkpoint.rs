@@ -20,7 +20,7 @@ use crate::training::{Progress, TrainState};
 use crate::weights::{self, Metadata};
 
 /// Raised whenever a reader of the old format could not read the new one.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const MANIFEST: &str = "manifest.json";
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.burnpack";
@@ -59,9 +59,9 @@ impl Saved {
     /// Invalid data: the weights do not fit the model.
     pub fn restore(self, mut state: TrainState) -> Result<TrainState> {
         let invalid = |name: &str, e: Error| e.in_file(&self.path.join(name));
-        let device = state.model.devices().into_iter().next().unwrap_or_default().inner();
+        let parameters = state.model.network().summary().parameters() as usize;
         state.model = weights::load_bytes(state.model, self.model).map_err(|e| invalid(MODEL, e))?;
-        state.optimizer.load_bytes(self.optimizer, &device).map_err(|e| invalid(OPTIMIZER, e))?;
+        state.optimizer.load_bytes(self.optimizer, parameters).map_err(|e| invalid(OPTIMIZER, e))?;
         state.progress = self.progress;
         Ok(state)
     }

@@ -1,51 +1,126 @@
-//! Burn's optimizer rules, stepped over a whole model, with a state that can be saved under parameter names.
+//! The optimizers: PyTorch's SGD, Adam and AdamW.
 //!
-//! Burn's own `ModuleOptimizer` restores its state on the *default* device, which on a machine without a GPU does
-//! not exist, and keys it by random parameter ids. Here the state is keyed by the parameter's path in the model and
-//! restored where the model is.
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! What a rule remembers (a momentum, or two moments) is a vector too, in the network's order, and is saved as one. On the
+//! CPU a step is one pass over memory; elsewhere it is composed of burn's operations, which are fused there.
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::optim::decay::WeightDecayConfig;
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamConfig, AdamWConfig, DynOptimizer, DynState, SgdConfig, StateSink, StateSource};
-use burn::store::burn_pack::{Reader, Tensor as PackTensor, Writer};
-use burn::tensor::{Bytes, Device, Gradients, Tensor, TensorData};
+use burn::store::burn_pack::{Reader, Scalar, Tensor as PackTensor, Writer};
+use burn::tensor::{Bytes, DType, Device, Gradients, Tensor, TensorData};
 
-use crate::compute::failure;
+use crate::compute::{failure, is_cpu};
 use crate::error::{Error, Result};
 use crate::network::Model;
 use crate::network::flat::Cursor;
 use crate::recipe::OptimizerConfig;
 
+/// Adam's decay of the mean of gradients, PyTorch's default.
+const BETA_1: f64 = 0.9;
+/// Adam's decay of the mean of squared gradients, PyTorch's default.
+const BETA_2: f64 = 0.999;
+/// Added to the root in Adam's denominator, PyTorch's default.
+const EPSILON: f32 = 1e-8;
+/// The scalar in a saved state that counts its steps.
+const STEPS: &str = "steps";
+
 /// Turns gradients into new weights, and remembers what the rule needs from step to step.
 #[derive(Clone)]
 pub struct Optimizer {
-    rule: Arc<dyn DynOptimizer>,
+    config: OptimizerConfig,
     /// By which gradients are too large.
     gradient_scale: f64,
-    state: BTreeMap<String, DynState>,
+    /// Steps taken, on which Adam's correction depends.
+    steps: u64,
+    moments: Moments,
+}
+
+/// What a rule remembers of earlier gradients: as many vectors as it [names](names), each of a value for every parameter.
+#[derive(Clone)]
+enum Moments {
+    /// Whole vectors `[parameters]`, where the CPU computes, and after loading.
+    Host(Vec<Vec<f32>>),
+    /// On the device that computes, a vector for each tensor of parameters.
+    Device(Vec<Vec<Tensor<1>>>),
+}
+
+impl Moments {
+    /// Zeros for rules that have not taken a step, and moved to the device's side where it is not the CPU. `sizes` are those
+    /// of the tensors of parameters.
+    fn placed(self, count: usize, sizes: &[usize], device: &Device) -> Self {
+        let moments = match self {
+            Self::Host(moments) if moments.is_empty() => vec![vec![0.0; sizes.iter().sum()]; count],
+            Self::Host(moments) => moments,
+            on_device => return on_device,
+        };
+        if is_cpu(device) {
+            return Self::Host(moments);
+        }
+        let split = |moment: Vec<f32>| {
+            let mut rest = &moment[..];
+            let mut upload = |&n: &usize| {
+                let (values, after) = rest.split_at(n);
+                rest = after;
+                Tensor::from_data(TensorData::new(values.to_vec(), [n]), device)
+            };
+            sizes.iter().map(&mut upload).collect()
+        };
+        Self::Device(moments.into_iter().map(split).collect())
+    }
+
+    fn to_host(&self) -> Result<Vec<Vec<f32>>> {
+        match self {
+            Self::Host(moments) => Ok(moments.clone()),
+            Self::Device(moments) => {
+                let read = |moment: &Vec<Tensor<1>>| {
+                    let data = Tensor::cat(moment.clone(), 0).try_into_data().map_err(|e| failure::device(&e))?;
+                    data.try_to_vec().map_err(|e| failure::device(&e))
+                };
+                moments.iter().map(read).collect()
+            }
+        }
+    }
+}
+
+/// What a rule remembers, by the names in a saved state.
+fn names(config: OptimizerConfig) -> &'static [&'static str] {
+    match config {
+        OptimizerConfig::Sgd { momentum: 0.0, .. } => &[],
+        OptimizerConfig::Sgd { .. } => &["momentum"],
+        OptimizerConfig::Adam { .. } | OptimizerConfig::AdamW { .. } => &["first_moment", "second_moment"],
+    }
+}
+
+/// The factors of one step.
+#[derive(Debug, Clone, Copy)]
+struct Factors {
+    /// The learning rate.
+    rate: f32,
+    /// The learning rate divided by Adam's correction of the first moment; else the learning rate.
+    step_size: f32,
+    /// The root of Adam's correction of the second moment; else 1.
+    root_correction: f32,
+}
+
+impl Factors {
+    /// Of the step with this number, counted from 1.
+    fn of(config: OptimizerConfig, learning_rate: f64, step: u64) -> Self {
+        let (first, second) = match config {
+            OptimizerConfig::Sgd { .. } => (1.0, 1.0),
+            OptimizerConfig::Adam { .. } | OptimizerConfig::AdamW { .. } => {
+                (1.0 - BETA_1.powf(step as f64), (1.0 - BETA_2.powf(step as f64)).sqrt())
+            }
+        };
+        Self {
+            rate: learning_rate as f32,
+            step_size: (learning_rate / first) as f32,
+            root_correction: second as f32,
+        }
+    }
 }
 
 impl Optimizer {
     /// With no step taken yet. The rules compute as PyTorch's of the same name with its defaults.
     pub fn new(config: OptimizerConfig) -> Self {
-        let rule: Arc<dyn DynOptimizer> = match config {
-            OptimizerConfig::Sgd { momentum, nesterov, weight_decay } => {
-                let momentum = (momentum > 0.0)
-                    .then(|| MomentumConfig::new().with_momentum(momentum).with_dampening(0.0).with_nesterov(nesterov));
-                Arc::new(SgdConfig::new().with_momentum(momentum).with_weight_decay(decay(weight_decay)).build())
-            }
-            OptimizerConfig::Adam { weight_decay } => {
-                Arc::new(AdamConfig::new().with_epsilon(1e-8).with_weight_decay(decay(weight_decay)).build())
-            }
-            OptimizerConfig::AdamW { weight_decay } => {
-                Arc::new(AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(weight_decay as f32).build())
-            }
-        };
-        Self { rule, gradient_scale: 1.0, state: BTreeMap::new() }
+        Self { config, gradient_scale: 1.0, steps: 0, moments: Moments::Host(Vec::new()) }
     }
 
     /// Divides every gradient by this first: the loss was scaled up by as much.
@@ -53,7 +128,7 @@ impl Optimizer {
         Self { gradient_scale: scale, ..self }
     }
 
-    /// One step at `learning_rate`. Parameters without a gradient stay as they are.
+    /// One step at `learning_rate`. Parameters without a gradient count as having one of zeros.
     pub fn step(&mut self, learning_rate: f64, model: Model, gradients: Gradients) -> Model {
         self.step_of_all(learning_rate, model, gradients, None)
     }
@@ -66,13 +141,23 @@ impl Optimizer {
         gradients: Gradients,
         others: Option<&Tensor<1>>,
     ) -> Model {
-        model.map(&mut Step {
-            optimizer: self,
-            learning_rate,
+        self.steps += 1;
+        let device = model.devices().into_iter().next().unwrap_or_default().inner();
+        let sizes: Vec<usize> = model.network().trained().map(|parameter| parameter.len() as usize).collect();
+        let moments = std::mem::replace(&mut self.moments, Moments::Host(Vec::new()));
+        let mut walk = Walk {
+            config: self.config,
+            factors: Factors::of(self.config, learning_rate, self.steps),
+            gradient_scale: self.gradient_scale,
             gradients,
             others: others.map(Cursor::new),
-            path: Vec::new(),
-        })
+            moments: moments.placed(names(self.config).len(), &sizes, &device),
+            seen: 0,
+            seen_values: 0,
+        };
+        let model = model.map(&mut walk);
+        self.moments = walk.moments;
+        model
     }
 
     /// The state as a burnpack file. The same state gives the same bytes.
@@ -80,92 +165,180 @@ impl Optimizer {
     /// # Errors
     /// Invalid data or device: the state cannot be written, or what holds it is gone.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut sink = StateSink::default();
-        for (path, state) in &self.state {
-            self.rule.state_flatten(path, state, &mut sink);
-        }
-        let tensors = sink.tensors.into_iter().map(|(name, data)| {
-            let (bytes, shape, dtype) = data.into_parts();
-            PackTensor::new(name, dtype, shape, None, bytes)
-        });
-        let writer = Writer::new(tensors.collect());
-        let writer = sink.scalars.iter().fold(writer, |writer, (name, value)| writer.with_scalar(name, *value));
+        let tensor = |(name, values): (&&str, Vec<f32>)| {
+            let n = values.len();
+            let (bytes, shape, dtype) = TensorData::new(values, [n]).into_parts();
+            PackTensor::new((*name).to_string(), dtype, shape, None, bytes)
+        };
+        let tensors = names(self.config).iter().zip(self.moments.to_host()?).map(tensor);
+        let writer = Writer::new(tensors.collect()).with_scalar(STEPS, Scalar::UInt(self.steps));
         Ok(writer.into_bytes().map_err(|e| failure::unwritable("the optimizer's state", &e.to_string()))?.to_vec())
     }
 
-    /// Restores what [`to_bytes`](Self::to_bytes) wrote, onto `device`.
+    /// Restores what [`to_bytes`](Self::to_bytes) wrote for a network of so many trained `parameters`.
     ///
     /// # Errors
-    /// Invalid data: the bytes are no burnpack, or hold the state of another rule.
-    pub fn load_bytes(&mut self, bytes: Vec<u8>, device: &Device) -> Result<()> {
+    /// Invalid data: the bytes are no burnpack, or hold the state of another rule or network.
+    pub fn load_bytes(&mut self, bytes: Vec<u8>, parameters: usize) -> Result<()> {
         let invalid = |e: &dyn std::fmt::Display| Error::invalid(e.to_string());
         let reader = Reader::from_bytes(Bytes::from_bytes_vec(bytes)).map_err(|e| invalid(&e))?;
-        let mut source = StateSource::new(reader.scalars().clone());
-        let mut ranks = BTreeMap::new();
+        let Some(&Scalar::UInt(steps)) = reader.scalars().get(STEPS) else {
+            return Err(invalid(&"the state of the optimizer does not say how many steps it has taken"));
+        };
+        let mut moments = vec![None; names(self.config).len()];
         for tensor in reader.into_tensors().map_err(|e| invalid(&e))? {
             let (name, dtype, shape, _, bytes) = tensor.into_parts().map_err(|e| invalid(&e))?;
-            ranks.insert(parameter_of(&name).to_string(), shape.num_dims());
-            source.insert_tensor(name, TensorData::from_bytes(bytes, shape, dtype));
+            let Some(place) = names(self.config).iter().position(|known| *known == name) else {
+                return Err(invalid(&format!("the state of '{name}' is not of this optimizer")));
+            };
+            if dtype != DType::F32 || shape.num_elements() != parameters {
+                let found = shape.num_elements();
+                return Err(invalid(&format!("'{name}' has {found} values, but the network {parameters} parameters")));
+            }
+            moments[place] = TensorData::from_bytes(bytes, shape, dtype).try_to_vec().ok();
         }
-        let mut state = BTreeMap::new();
-        for (path, rank) in ranks {
-            let restored = self.rule.state_unflatten(rank, &path, &mut source, device);
-            let restored = restored.ok_or_else(|| invalid(&format!("the state of {path} is not of this optimizer")))?;
-            state.insert(path, restored);
+        // Before its first step a rule remembers nothing.
+        let moments: Vec<Vec<f32>> = moments.into_iter().flatten().collect();
+        if moments.len() != names(self.config).len() && !(moments.is_empty() && steps == 0) {
+            return Err(invalid(&"the saved state is not of this optimizer: it does not remember all that this one does"));
         }
-        self.state = state;
+        (self.steps, self.moments) = (steps, Moments::Host(moments));
         Ok(())
     }
 }
 
-/// L2 regularization as burn takes it, or none.
-fn decay(weight_decay: f64) -> Option<WeightDecayConfig> {
-    (weight_decay > 0.0).then(|| WeightDecayConfig::new(weight_decay as f32))
+/// A step over whole vectors, composed of burn's operations: new weights and moments.
+fn composed(
+    config: OptimizerConfig,
+    Factors { rate, step_size, root_correction }: Factors,
+    weights: Tensor<1>,
+    gradient: Tensor<1>,
+    moments: Vec<Tensor<1>>,
+) -> (Tensor<1>, Vec<Tensor<1>>) {
+    let regularized = |gradient: Tensor<1>, decay: f64| {
+        if decay == 0.0 { gradient } else { gradient + weights.clone() * decay }
+    };
+    let mut moments = moments.into_iter();
+    match (config, moments.next(), moments.next()) {
+        (OptimizerConfig::Sgd { momentum, nesterov, weight_decay }, Some(velocity), _) => {
+            let gradient = regularized(gradient, weight_decay);
+            let velocity = velocity * momentum + gradient.clone();
+            let change = if nesterov { gradient + velocity.clone() * momentum } else { velocity.clone() };
+            (weights - change * rate, vec![velocity])
+        }
+        (OptimizerConfig::Sgd { weight_decay, .. }, ..) => {
+            let change = regularized(gradient, weight_decay) * rate;
+            (weights - change, Vec::new())
+        }
+        (OptimizerConfig::Adam { weight_decay } | OptimizerConfig::AdamW { weight_decay }, first, second) => {
+            let decoupled = matches!(config, OptimizerConfig::AdamW { .. });
+            let gradient = if decoupled { gradient } else { regularized(gradient, weight_decay) };
+            let zeros = || gradient.zeros_like();
+            let first = first.unwrap_or_else(zeros) * BETA_1 + gradient.clone() * (1.0 - BETA_1);
+            let second = second.unwrap_or_else(zeros) * BETA_2 + gradient.square() * (1.0 - BETA_2);
+            let change = first.clone() * step_size / (second.clone().sqrt() / root_correction + EPSILON);
+            let weights = if decoupled { weights * (1.0 - rate * weight_decay as f32) } else { weights };
+            (weights - change, vec![first, second])
+        }
+    }
 }
 
-/// `layers.1.weight` of `layers.1.weight.momentum.velocity`: every rule keeps its tensors one level down.
-fn parameter_of(name: &str) -> &str {
-    name.rsplitn(3, '.').last().unwrap_or(name)
+/// A step over a parameter's values where they lie: the twin of [`composed`]. `moments` are as long as the weights, or empty
+/// where the rule has none.
+fn in_place(
+    config: OptimizerConfig,
+    Factors { rate, step_size, root_correction }: Factors,
+    weights: &mut [f32],
+    gradient: &[f32],
+    [first, second]: [&mut [f32]; 2],
+) {
+    let weights = weights.iter_mut().zip(gradient.iter().copied());
+    match config {
+        OptimizerConfig::Sgd { momentum: 0.0, weight_decay, .. } => {
+            let decay = weight_decay as f32;
+            weights.for_each(|(w, g)| *w -= rate * (g + decay * *w));
+        }
+        OptimizerConfig::Sgd { momentum, nesterov, weight_decay } => {
+            let (momentum, decay) = (momentum as f32, weight_decay as f32);
+            for ((w, g), velocity) in weights.zip(first) {
+                let g = g + decay * *w;
+                *velocity = momentum * *velocity + g;
+                *w -= rate * if nesterov { g + momentum * *velocity } else { *velocity };
+            }
+        }
+        OptimizerConfig::Adam { weight_decay } | OptimizerConfig::AdamW { weight_decay } => {
+            let decoupled = matches!(config, OptimizerConfig::AdamW { .. });
+            let (coupled, shrink) =
+                if decoupled { (0.0, 1.0 - rate * weight_decay as f32) } else { (weight_decay as f32, 1.0) };
+            let (beta_1, beta_2) = (BETA_1 as f32, BETA_2 as f32);
+            let (rest_1, rest_2) = ((1.0 - BETA_1) as f32, (1.0 - BETA_2) as f32);
+            for (((w, g), m), v) in weights.zip(first).zip(second) {
+                let g = g + coupled * *w;
+                *m = beta_1 * *m + rest_1 * g;
+                *v = beta_2 * *v + rest_2 * g * g;
+                *w = *w * shrink - step_size * *m / (v.sqrt() / root_correction + EPSILON);
+            }
+        }
+    }
 }
 
-/// Walks the model, and steps every parameter that has a gradient.
-struct Step<'a> {
-    optimizer: &'a mut Optimizer,
-    learning_rate: f64,
+/// Walks a model, and steps every parameter.
+struct Walk<'a> {
+    config: OptimizerConfig,
+    factors: Factors,
+    gradient_scale: f64,
     gradients: Gradients,
     others: Option<Cursor<'a>>,
-    path: Vec<String>,
+    moments: Moments,
+    /// Tensors of parameters so far.
+    seen: usize,
+    /// Values in them.
+    seen_values: usize,
 }
 
-impl ModuleMapper for Step<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_string());
+impl Walk<'_> {
+    fn step<const D: usize>(&mut self, weights: Tensor<D>, gradient: Tensor<D>) -> Tensor<D> {
+        let (device, dims) = (weights.device(), weights.dims());
+        let n = dims.iter().product();
+        let first_value = self.seen_values;
+        self.seen_values += n;
+        self.seen += 1;
+        match &mut self.moments {
+            Moments::Host(moments) => {
+                let (mut weights, gradient) = (weights.into_data(), gradient.into_data());
+                // Networks keep their weights in single precision.
+                if let (Ok(weights), Ok(gradient)) = (weights.as_mut_slice::<f32>(), gradient.as_slice::<f32>()) {
+                    let mut of_these = moments.iter_mut().map(|moment| &mut moment[first_value..][..n]);
+                    let moments = [of_these.next().unwrap_or_default(), of_these.next().unwrap_or_default()];
+                    in_place(self.config, self.factors, weights, gradient, moments);
+                }
+                Tensor::from_data(weights, &device)
+            }
+            Moments::Device(moments) => {
+                let of_these = moments.iter().map(|moment| moment[self.seen - 1].clone()).collect();
+                let (weights, gradient) = (weights.reshape([n]), gradient.reshape([n]));
+                let (weights, of_these) = composed(self.config, self.factors, weights, gradient, of_these);
+                for (moment, new) in moments.iter_mut().zip(of_these) {
+                    moment[self.seen - 1] = new;
+                }
+                weights.reshape(dims)
+            }
+        }
     }
+}
 
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
+impl ModuleMapper for Walk<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
         if !tensor.is_require_grad() {
             return Param::from_mapped_value(id, tensor, mapper);
         }
         let of_others = self.others.as_mut().map(|flat| flat.take(tensor.dims()));
-        let Some(gradient) = tensor.grad_remove(&mut self.gradients) else {
-            return Param::from_mapped_value(id, tensor, mapper);
-        };
+        let gradient = tensor.grad_remove(&mut self.gradients).unwrap_or_else(|| tensor.clone().inner().zeros_like());
         let gradient = of_others.into_iter().fold(gradient, |sum, other| sum + other);
-        let scale = self.optimizer.gradient_scale;
+        let scale = self.gradient_scale;
         let gradient = if scale == 1.0 { gradient } else { gradient / scale };
-        let path = self.path.join(".");
-        let state = self.optimizer.state.remove(&path);
-        let (weights, gradient) = (tensor.inner().into_bridge(), gradient.into_bridge());
-        let (weights, state) = self.optimizer.rule.step_dyn(D, self.learning_rate, weights, gradient, state);
-        if let Some(state) = state {
-            self.optimizer.state.insert(path, state);
-        }
-        let weights = Tensor::from_inner(Tensor::<D>::from_bridge(weights)).require_grad();
+        let weights = Tensor::from_inner(self.step(tensor.inner(), gradient)).require_grad();
         Param::from_mapped_value(id, weights, mapper)
     }
 }
@@ -175,6 +348,9 @@ mod tests {
     use super::*;
     use crate::data::ImageShape;
     use crate::recipe::Recipe;
+
+    /// Of a linear model of four pixels and three classes.
+    const PARAMETERS: usize = 15;
 
     /// A network and an optimizer after one step.
     fn stepped(config: OptimizerConfig) -> (Model, Optimizer) {
@@ -203,10 +379,40 @@ mod tests {
         ] {
             let (model, mut saved) = stepped(config);
             let mut restored = Optimizer::new(config);
-            restored.load_bytes(saved.to_bytes().unwrap(), &Device::flex()).unwrap();
+            restored.load_bytes(saved.to_bytes().unwrap(), PARAMETERS).unwrap();
             let expected = values(&saved.step(0.1, model.clone(), step(&model)));
             assert_eq!(values(&restored.step(0.1, model.clone(), step(&model))), expected, "{config:?}");
             assert_ne!(values(&Optimizer::new(config).step(0.1, model.clone(), step(&model))), expected, "{config:?}");
+        }
+    }
+
+    #[test]
+    fn both_ways_to_step_agree() {
+        let weight_decay = 0.1;
+        for config in [
+            OptimizerConfig::Sgd { momentum: 0.0, nesterov: false, weight_decay },
+            OptimizerConfig::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 },
+            OptimizerConfig::Sgd { momentum: 0.9, nesterov: true, weight_decay },
+            OptimizerConfig::Adam { weight_decay },
+            OptimizerConfig::AdamW { weight_decay },
+        ] {
+            let vector = |values: &[f32]| Tensor::<1>::from_floats(values, &Device::flex());
+            let mut weights = [0.5, -1.0, 2.0, 0.0];
+            let mut on_device = vector(&weights);
+            let mut moments = vec![vec![0.0f32; 4]; names(config).len()];
+            let mut moments_on_device: Vec<_> = moments.iter().map(|moment| vector(moment)).collect();
+            for step in 1..=5 {
+                let factors = Factors::of(config, 0.1, step);
+                let gradient = [1.0, -0.5, 1e-4, 3.0].map(|g| g / step as f32);
+                let mut parts = moments.iter_mut().map(Vec::as_mut_slice);
+                let parts = [parts.next().unwrap_or_default(), parts.next().unwrap_or_default()];
+                in_place(config, factors, &mut weights, &gradient, parts);
+                (on_device, moments_on_device) =
+                    composed(config, factors, on_device, vector(&gradient), moments_on_device);
+            }
+            let found: Vec<f32> = on_device.into_data().try_to_vec().unwrap();
+            let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-6;
+            assert!(found.iter().zip(&weights).all(close), "{config:?}: {found:?} {weights:?}");
         }
     }
 
@@ -225,8 +431,10 @@ mod tests {
     fn a_state_of_another_rule_is_refused() {
         let (_, sgd) = stepped(OptimizerConfig::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 });
         let mut adam = Optimizer::new(OptimizerConfig::Adam { weight_decay: 0.0 });
-        let error = adam.load_bytes(sgd.to_bytes().unwrap(), &Device::flex()).unwrap_err();
+        let error = adam.load_bytes(sgd.to_bytes().unwrap(), PARAMETERS).unwrap_err();
         assert!(error.to_string().contains("is not of this optimizer"), "{error}");
-        assert!(adam.load_bytes(b"nonsense".to_vec(), &Device::flex()).is_err());
+        let error = Optimizer::new(sgd.config).load_bytes(sgd.to_bytes().unwrap(), PARAMETERS + 1).unwrap_err();
+        assert!(error.to_string().contains("has 15 values, but the network 16 parameters"), "{error}");
+        assert!(adam.load_bytes(b"nonsense".to_vec(), PARAMETERS).is_err());
     }
 }
