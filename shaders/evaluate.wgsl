@@ -16,7 +16,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> labels: array<i32>;
 // Three a image: class, probability, loss.
 @group(0) @binding(2) var<storage, read_write> results: array<f32>;
-@group(0) @binding(3) var<storage, read_write> params: Params;
+@group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

@@ -25,7 +25,9 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> changes: array<u32>;
 @group(0) @binding(4) var<storage, read_write> values: array<f32>;
 @group(0) @binding(5) var<storage, read_write> labels: array<i32>;
-@group(0) @binding(6) var<storage, read_write> params: Params;
+// Its first number is added to `start`: where a recorded step is in its epoch.
+@group(0) @binding(6) var<storage, read_write> position: array<i32>;
+@group(0) @binding(7) var<uniform> params: Params;
 
 // No shift, no mirror.
 const UNCHANGED: u32 = 512u | (512u << 10u);
@@ -52,7 +54,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if n >= params.images {
         return;
     }
-    let image = u32(order[params.start + n]);
+    let place = params.start + u32(position[0]) + n;
+    let image = u32(order[place]);
     let word = index - n * words_in_image;
     if word == 0u {
         labels[n] = all_labels[image];
@@ -60,7 +63,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first = 4u * word;
     let end = min(first + 4u, image_size);
 
-    let change = changes[params.start + n];
+    let change = changes[place];
     if change == UNCHANGED {
         var bytes = pixels[image * words_in_image + word];
         for (var pixel = first; pixel < end; pixel++) {

@@ -30,6 +30,9 @@ pub enum Notice {
     },
     /// An observer of a run failed, and the run goes on without it.
     ObserverDropped(Error),
+    /// The device records steps, but a recorded one was found to compute something else than the same step done plainly, or
+    /// could not be recorded; the run goes on plainly.
+    NoReplay,
     /// A client of this worker was let in, by its public key, to this device.
     ClientAccepted(String, u32),
     /// A client of this worker was refused, and why.

@@ -270,7 +270,7 @@ fn no_file_and_no_function_is_too_long() {
     assert!(long.is_empty(), "too long: {long:#?}");
 }
 
-/// Every function with its length: from its first line to the brace that stands below it.
+/// Every function with its length: from its first line to the brace, or the semicolon of a declaration, that stands below it.
 fn functions(lines: &[&str]) -> Vec<(String, usize)> {
     let mut found = Vec::new();
     for (start, line) in lines.iter().enumerate() {
@@ -282,7 +282,8 @@ fn functions(lines: &[&str]) -> Vec<(String, usize)> {
         }
         let name = words[at + 1].split(['(', '<']).next().unwrap_or_default().to_string();
         let brace = format!("{}}}", " ".repeat(indent));
-        let Some(end) = lines[start..].iter().position(|line| *line == brace) else { continue };
+        let declared = |line: &str| line.ends_with(';') && line.len() - line.trim_start().len() == indent;
+        let Some(end) = lines[start..].iter().position(|line| *line == brace || declared(line)) else { continue };
         found.push((name, end + 1));
     }
     found

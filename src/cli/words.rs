@@ -74,6 +74,11 @@ pub fn notice(notice: &Notice) -> String {
         Notice::LeftOut(e) => format!("warning: left out: {}", error(e)),
         Notice::LeftOutMore(count) => format!("warning: left out {count} more files"),
         Notice::ObserverDropped(e) => format!("warning: {}. Training goes on without it", error(e)),
+        Notice::NoReplay => {
+            "notice: a recorded step did not repeat what a plain step computes on this device: training goes \
+                             on plainly, and slower"
+                .into()
+        }
         Notice::NoCheckpoint { wanted, instead: None } => {
             format!("notice: the checkpoint '{wanted}' was never finished: starting from the beginning")
         }

@@ -10,6 +10,7 @@ mod open;
 mod read;
 #[cfg(feature = "remote")]
 pub mod remote;
+pub mod replay;
 mod request;
 mod select;
 pub mod shaders;

@@ -49,13 +49,25 @@ pub struct Order {
     on_device: Option<OnDevice>,
 }
 
+#[derive(Clone)]
 struct OnDevice {
     indices: Tensor<1, Int>,
     /// As [`shaders::encode`] writes them.
     changes: Tensor<1, Int>,
+    /// Zero, to which the beginning of a batch is added.
+    origin: Tensor<1, Int>,
 }
 
 impl Order {
+    /// Puts another order of as many images where this one lies on the device. On the host this one stays.
+    pub fn overwrite(&self, other: &Self) {
+        let Some(old) = &self.on_device else { return };
+        shaders::write(&old.indices, &other.indices);
+        let unchanged = || vec![Change::default(); other.indices.len()];
+        let changes = if other.changes.is_empty() { &unchanged() } else { &other.changes };
+        shaders::write(&old.changes, &changes.iter().map(|change| change.encode()).collect::<Vec<_>>());
+    }
+
     /// Which images of the split are at these positions.
     pub fn indices(&self, range: Range<usize>) -> &[i32] {
         &self.indices[range]
@@ -158,7 +170,7 @@ impl DeviceSplit {
             let unchanged = || Tensor::full([indices.len()], Change::default().encode(), &self.device);
             let encoded = || upload(changes.iter().map(|change| change.encode()).collect());
             let on_device = if changes.is_empty() { unchanged() } else { encoded() };
-            OnDevice { indices: upload(indices.clone()), changes: on_device }
+            OnDevice { indices: upload(indices.clone()), changes: on_device, origin: upload(vec![0]) }
         });
         Order { indices, changes, on_device }
     }
@@ -169,11 +181,8 @@ impl DeviceSplit {
         let ImageShape { channels, height, width } = self.shape;
         let dims = [n, channels, height, width];
         match (&self.pixels, &order.on_device) {
-            (Pixels::Packed(words), Some(OnDevice { indices, changes })) if self.shaders => {
-                let (words, labels) = (words.clone(), self.device_labels.clone());
-                let (images, labels) =
-                    shaders::gather_batch(words, labels, indices.clone(), changes.clone(), range.start, n, self.shape);
-                Batch { images, labels }
+            (Pixels::Packed(words), Some(on_device)) if self.shaders => {
+                self.gather(words, on_device, &on_device.origin, range)
             }
             (Pixels::Packed(words), Some(OnDevice { indices, .. })) => {
                 let changes = order.changes.get(range.clone()).unwrap_or_default();
@@ -196,6 +205,31 @@ impl DeviceSplit {
             }
             (Pixels::Packed(_), None) => unreachable!("`order` uploads the indices of a packed split"),
         }
+    }
+
+    /// The next `n` images of an order, from the position that is the first number of `position`, on the device. `None` where
+    /// batches are not gathered by a shader.
+    pub fn batch_at(&self, order: &Order, position: &Tensor<1, Int>, n: usize) -> Option<Batch> {
+        match (&self.pixels, &order.on_device) {
+            (Pixels::Packed(words), Some(on_device)) if self.shaders => {
+                Some(self.gather(words, on_device, position, 0..n))
+            }
+            _ => None,
+        }
+    }
+
+    fn gather(
+        &self,
+        words: &Tensor<2, Int>,
+        order: &OnDevice,
+        position: &Tensor<1, Int>,
+        range: Range<usize>,
+    ) -> Batch {
+        let OnDevice { indices, changes, .. } = order.clone();
+        let (words, labels) = (words.clone(), self.device_labels.clone());
+        let (images, labels) =
+            shaders::gather_batch(words, labels, indices, changes, position.clone(), range, self.shape);
+        Batch { images, labels }
     }
 }
 

@@ -100,6 +100,12 @@ impl<'a> Observers<'a> {
         self.observers.push(observer);
     }
 
+    pub(super) fn notice(&mut self, notice: Notice) {
+        if let Some(notices) = &mut self.notices {
+            notices(notice);
+        }
+    }
+
     pub(super) fn tell(&mut self, event: &Event<'_>) -> Result<()> {
         let (mut failed, notices) = (None, &mut self.notices);
         self.observers.retain_mut(|observer| match observer.notify(event) {

@@ -3,12 +3,17 @@
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Int, Tensor};
 
-use crate::compute::LossKind;
+use crate::compute::{LossKind, shaders};
 
 impl LossKind {
     /// The loss of a batch, shape `[1]`. `smoothing` is the share of the target that is spread over all classes
     /// (Szegedy et al., 2015), for [`Ce`](Self::Ce) alone.
     pub fn compute(self, logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
+        shaders::loss(&logits, &labels, self, smoothing).unwrap_or_else(|| self.composed(logits, labels, smoothing))
+    }
+
+    /// The loss of burn's operations, for every device.
+    pub fn composed(self, logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
         match self {
             Self::Mse => {
                 let target = one_hot(labels, logits.dims());

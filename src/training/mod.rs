@@ -9,6 +9,8 @@ pub mod metrics;
 pub mod optimizer;
 pub mod parallel;
 mod plan;
+mod resident;
+mod rule;
 mod run;
 mod self_test;
 mod state;

@@ -7,18 +7,14 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::store::burn_pack::{Reader, Scalar, Tensor as PackTensor, Writer};
 use burn::tensor::{Bytes, DType, Device, Gradients, Tensor, TensorData};
 
+use super::rule::{self, Factors, composed, in_place, names};
+use crate::compute::shaders::Rule;
 use crate::compute::{failure, is_cpu};
 use crate::error::{Error, Result};
 use crate::network::Model;
 use crate::network::flat::Cursor;
 use crate::recipe::OptimizerConfig;
 
-/// Adam's decay of the mean of gradients, PyTorch's default.
-const BETA_1: f64 = 0.9;
-/// Adam's decay of the mean of squared gradients, PyTorch's default.
-const BETA_2: f64 = 0.999;
-/// Added to the root in Adam's denominator, PyTorch's default.
-const EPSILON: f32 = 1e-8;
 /// The scalar in a saved state that counts its steps.
 const STEPS: &str = "steps";
 
@@ -38,7 +34,7 @@ pub struct Optimizer {
 enum Moments {
     /// Whole vectors `[parameters]`, where the CPU computes, and after loading.
     Host(Vec<Vec<f32>>),
-    /// On the device that computes, a vector for each tensor of parameters.
+    /// On the device that computes, a vector for each tensor of parameters, or one for all.
     Device(Vec<Vec<Tensor<1>>>),
 }
 
@@ -49,7 +45,17 @@ impl Moments {
         let moments = match self {
             Self::Host(moments) if moments.is_empty() => vec![vec![0.0; sizes.iter().sum()]; count],
             Self::Host(moments) => moments,
-            on_device => return on_device,
+            Self::Device(moments) if moments.iter().all(|parts| parts.len() == sizes.len()) => {
+                return Self::Device(moments);
+            }
+            Self::Device(moments) => {
+                let pieces = |parts: Vec<Tensor<1>>| {
+                    let whole = Tensor::cat(parts, 0);
+                    let mut cursor = Cursor::new(&whole);
+                    sizes.iter().map(|&n| cursor.take([n])).collect()
+                };
+                return Self::Device(moments.into_iter().map(pieces).collect());
+            }
         };
         if is_cpu(device) {
             return Self::Host(moments);
@@ -76,43 +82,6 @@ impl Moments {
                 };
                 moments.iter().map(read).collect()
             }
-        }
-    }
-}
-
-/// What a rule remembers, by the names in a saved state.
-fn names(config: OptimizerConfig) -> &'static [&'static str] {
-    match config {
-        OptimizerConfig::Sgd { momentum: 0.0, .. } => &[],
-        OptimizerConfig::Sgd { .. } => &["momentum"],
-        OptimizerConfig::Adam { .. } | OptimizerConfig::AdamW { .. } => &["first_moment", "second_moment"],
-    }
-}
-
-/// The factors of one step.
-#[derive(Debug, Clone, Copy)]
-struct Factors {
-    /// The learning rate.
-    rate: f32,
-    /// The learning rate divided by Adam's correction of the first moment; else the learning rate.
-    step_size: f32,
-    /// The root of Adam's correction of the second moment; else 1.
-    root_correction: f32,
-}
-
-impl Factors {
-    /// Of the step with this number, counted from 1.
-    fn of(config: OptimizerConfig, learning_rate: f64, step: u64) -> Self {
-        let (first, second) = match config {
-            OptimizerConfig::Sgd { .. } => (1.0, 1.0),
-            OptimizerConfig::Adam { .. } | OptimizerConfig::AdamW { .. } => {
-                (1.0 - BETA_1.powf(step as f64), (1.0 - BETA_2.powf(step as f64)).sqrt())
-            }
-        };
-        Self {
-            rate: learning_rate as f32,
-            step_size: (learning_rate / first) as f32,
-            root_correction: second as f32,
         }
     }
 }
@@ -160,6 +129,40 @@ impl Optimizer {
         model
     }
 
+    /// What the rule remembers, each moment as one vector `[parameters]` on the device, which a [resident](super::resident) step
+    /// changes in place.
+    pub(super) fn moments_in_one_piece(&mut self, model: &Model, device: &Device) -> Vec<Tensor<1>> {
+        let n = model.network().trained().map(|parameter| parameter.len() as usize).sum();
+        let moments = std::mem::replace(&mut self.moments, Moments::Host(Vec::new()));
+        self.moments = match moments.placed(names(self.config).len(), &[n], device) {
+            Moments::Device(moments) => {
+                Moments::Device(moments.into_iter().map(|parts| vec![Tensor::cat(parts, 0)]).collect())
+            }
+            on_host => on_host,
+        };
+        match &self.moments {
+            Moments::Device(moments) => moments.concat(),
+            Moments::Host(_) => Vec::new(),
+        }
+    }
+
+    /// The rule, in the numbers of the shader that steps in place.
+    pub(super) fn rule(&self) -> Rule {
+        rule::of_shader(self.config, self.gradient_scale)
+    }
+
+    /// The factors of the step that is so many `ahead`, 1 for the next: the learning rate, the step size, the root of Adam's
+    /// second correction.
+    pub(super) fn factors(&self, learning_rate: f64, ahead: u64) -> [f32; 3] {
+        let Factors { rate, step_size, root_correction } = Factors::of(self.config, learning_rate, self.steps + ahead);
+        [rate, step_size, root_correction]
+    }
+
+    /// A step was taken in place.
+    pub(super) fn count_step(&mut self) {
+        self.steps += 1;
+    }
+
     /// The state as a burnpack file. The same state gives the same bytes.
     ///
     /// # Errors
@@ -200,85 +203,12 @@ impl Optimizer {
         // Before its first step a rule remembers nothing.
         let moments: Vec<Vec<f32>> = moments.into_iter().flatten().collect();
         if moments.len() != names(self.config).len() && !(moments.is_empty() && steps == 0) {
-            return Err(invalid(&"the saved state is not of this optimizer: it does not remember all that this one does"));
+            return Err(invalid(
+                &"the saved state is not of this optimizer: it does not remember all that this one does",
+            ));
         }
         (self.steps, self.moments) = (steps, Moments::Host(moments));
         Ok(())
-    }
-}
-
-/// A step over whole vectors, composed of burn's operations: new weights and moments.
-fn composed(
-    config: OptimizerConfig,
-    Factors { rate, step_size, root_correction }: Factors,
-    weights: Tensor<1>,
-    gradient: Tensor<1>,
-    moments: Vec<Tensor<1>>,
-) -> (Tensor<1>, Vec<Tensor<1>>) {
-    let regularized = |gradient: Tensor<1>, decay: f64| {
-        if decay == 0.0 { gradient } else { gradient + weights.clone() * decay }
-    };
-    let mut moments = moments.into_iter();
-    match (config, moments.next(), moments.next()) {
-        (OptimizerConfig::Sgd { momentum, nesterov, weight_decay }, Some(velocity), _) => {
-            let gradient = regularized(gradient, weight_decay);
-            let velocity = velocity * momentum + gradient.clone();
-            let change = if nesterov { gradient + velocity.clone() * momentum } else { velocity.clone() };
-            (weights - change * rate, vec![velocity])
-        }
-        (OptimizerConfig::Sgd { weight_decay, .. }, ..) => {
-            let change = regularized(gradient, weight_decay) * rate;
-            (weights - change, Vec::new())
-        }
-        (OptimizerConfig::Adam { weight_decay } | OptimizerConfig::AdamW { weight_decay }, first, second) => {
-            let decoupled = matches!(config, OptimizerConfig::AdamW { .. });
-            let gradient = if decoupled { gradient } else { regularized(gradient, weight_decay) };
-            let zeros = || gradient.zeros_like();
-            let first = first.unwrap_or_else(zeros) * BETA_1 + gradient.clone() * (1.0 - BETA_1);
-            let second = second.unwrap_or_else(zeros) * BETA_2 + gradient.square() * (1.0 - BETA_2);
-            let change = first.clone() * step_size / (second.clone().sqrt() / root_correction + EPSILON);
-            let weights = if decoupled { weights * (1.0 - rate * weight_decay as f32) } else { weights };
-            (weights - change, vec![first, second])
-        }
-    }
-}
-
-/// A step over a parameter's values where they lie: the twin of [`composed`]. `moments` are as long as the weights, or empty
-/// where the rule has none.
-fn in_place(
-    config: OptimizerConfig,
-    Factors { rate, step_size, root_correction }: Factors,
-    weights: &mut [f32],
-    gradient: &[f32],
-    [first, second]: [&mut [f32]; 2],
-) {
-    let weights = weights.iter_mut().zip(gradient.iter().copied());
-    match config {
-        OptimizerConfig::Sgd { momentum: 0.0, weight_decay, .. } => {
-            let decay = weight_decay as f32;
-            weights.for_each(|(w, g)| *w -= rate * (g + decay * *w));
-        }
-        OptimizerConfig::Sgd { momentum, nesterov, weight_decay } => {
-            let (momentum, decay) = (momentum as f32, weight_decay as f32);
-            for ((w, g), velocity) in weights.zip(first) {
-                let g = g + decay * *w;
-                *velocity = momentum * *velocity + g;
-                *w -= rate * if nesterov { g + momentum * *velocity } else { *velocity };
-            }
-        }
-        OptimizerConfig::Adam { weight_decay } | OptimizerConfig::AdamW { weight_decay } => {
-            let decoupled = matches!(config, OptimizerConfig::AdamW { .. });
-            let (coupled, shrink) =
-                if decoupled { (0.0, 1.0 - rate * weight_decay as f32) } else { (weight_decay as f32, 1.0) };
-            let (beta_1, beta_2) = (BETA_1 as f32, BETA_2 as f32);
-            let (rest_1, rest_2) = ((1.0 - BETA_1) as f32, (1.0 - BETA_2) as f32);
-            for (((w, g), m), v) in weights.zip(first).zip(second) {
-                let g = g + coupled * *w;
-                *m = beta_1 * *m + rest_1 * g;
-                *v = beta_2 * *v + rest_2 * g * g;
-                *w = *w * shrink - step_size * *m / (v.sqrt() / root_correction + EPSILON);
-            }
-        }
     }
 }
 
@@ -349,7 +279,7 @@ mod tests {
     use crate::data::ImageShape;
     use crate::recipe::Recipe;
 
-    /// Of a linear model of four pixels and three classes.
+    /// A linear model of four pixels and three classes has as many.
     const PARAMETERS: usize = 15;
 
     /// A network and an optimizer after one step.
@@ -383,36 +313,6 @@ mod tests {
             let expected = values(&saved.step(0.1, model.clone(), step(&model)));
             assert_eq!(values(&restored.step(0.1, model.clone(), step(&model))), expected, "{config:?}");
             assert_ne!(values(&Optimizer::new(config).step(0.1, model.clone(), step(&model))), expected, "{config:?}");
-        }
-    }
-
-    #[test]
-    fn both_ways_to_step_agree() {
-        let weight_decay = 0.1;
-        for config in [
-            OptimizerConfig::Sgd { momentum: 0.0, nesterov: false, weight_decay },
-            OptimizerConfig::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 },
-            OptimizerConfig::Sgd { momentum: 0.9, nesterov: true, weight_decay },
-            OptimizerConfig::Adam { weight_decay },
-            OptimizerConfig::AdamW { weight_decay },
-        ] {
-            let vector = |values: &[f32]| Tensor::<1>::from_floats(values, &Device::flex());
-            let mut weights = [0.5, -1.0, 2.0, 0.0];
-            let mut on_device = vector(&weights);
-            let mut moments = vec![vec![0.0f32; 4]; names(config).len()];
-            let mut moments_on_device: Vec<_> = moments.iter().map(|moment| vector(moment)).collect();
-            for step in 1..=5 {
-                let factors = Factors::of(config, 0.1, step);
-                let gradient = [1.0, -0.5, 1e-4, 3.0].map(|g| g / step as f32);
-                let mut parts = moments.iter_mut().map(Vec::as_mut_slice);
-                let parts = [parts.next().unwrap_or_default(), parts.next().unwrap_or_default()];
-                in_place(config, factors, &mut weights, &gradient, parts);
-                (on_device, moments_on_device) =
-                    composed(config, factors, on_device, vector(&gradient), moments_on_device);
-            }
-            let found: Vec<f32> = on_device.into_data().try_to_vec().unwrap();
-            let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-6;
-            assert!(found.iter().zip(&weights).all(close), "{config:?}: {found:?} {weights:?}");
         }
     }
 

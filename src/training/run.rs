@@ -1,5 +1,6 @@
 //! The training loop, top to bottom. It sees the parts of a [`Plan`], tells observers what happens, and knows none of them.
 
+use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
@@ -13,9 +14,11 @@ use super::events::{Event, Observers};
 use super::metrics::{self, EpochMetrics, Evaluation};
 use super::parallel::{Replicas, shares};
 use super::plan::Plan;
+use super::resident::Resident;
 use super::state::TrainState;
 use crate::compute::{Devices, read};
 use crate::error::{Error, ErrorKind, Result};
+use crate::notice::Notice;
 
 /// Losses are read back at the end of an epoch, and in a long one at most this often in between.
 const READS_PER_EPOCH: usize = 8;
@@ -30,6 +33,11 @@ pub trait StepControl {
     /// The learning rate of the next step, where the schedule says `scheduled`.
     fn learning_rate(&self, scheduled: f64) -> f64 {
         scheduled
+    }
+
+    /// Whether every step is handed to the device operation by operation, and none is recorded and replayed.
+    fn is_plain(&self) -> bool {
+        false
     }
 }
 
@@ -70,6 +78,9 @@ pub async fn train_with(
 ) -> Result<TrainState> {
     plan.check_devices(devices)?;
     let mut run = Run::new(plan, devices, stop, observers)?;
+    if devices.count() == 1 {
+        run.resident = Resident::new(plan, devices.main(), &mut state, &run.train_set, control.is_plain());
+    }
     run.observers.tell(&Event::Started {
         state: &state,
         steps: plan.ranges().len(),
@@ -94,13 +105,17 @@ struct Run<'a, 'o> {
     plan: &'a Plan,
     devices: &'a Devices,
     replicas: Replicas,
-    train_set: DeviceSplit,
+    /// Where a single device steps by itself.
+    resident: Option<Resident>,
+    train_set: Rc<DeviceSplit>,
     test_set: DeviceSplit,
     stop: &'a AtomicUsize,
     observers: &'a mut Observers<'o>,
     clock: EpochClock,
     /// The losses of steps that nobody has waited for yet.
     unread: Vec<Tensor<1>>,
+    /// As many steps whose losses a resident run keeps.
+    unread_steps: usize,
     last_read: Instant,
 }
 
@@ -113,7 +128,8 @@ impl<'a, 'o> Run<'a, 'o> {
     ) -> Result<Self> {
         Ok(Self {
             replicas: Replicas::start(plan, devices)?,
-            train_set: DeviceSplit::new(&plan.data().train, devices.main()),
+            resident: None,
+            train_set: Rc::new(DeviceSplit::new(&plan.data().train, devices.main())),
             test_set: DeviceSplit::new(&plan.data().test, devices.main()),
             plan,
             devices,
@@ -121,6 +137,7 @@ impl<'a, 'o> Run<'a, 'o> {
             observers,
             clock: EpochClock::resume(0.0),
             unread: Vec::new(),
+            unread_steps: 0,
             last_read: Instant::now(),
         })
     }
@@ -132,12 +149,16 @@ impl<'a, 'o> Run<'a, 'o> {
         self.clock = EpochClock::resume(state.progress.seconds);
         self.last_read = Instant::now();
         let steps = plan.ranges().len();
+        if let (Some(resident), Some(next)) = (&mut self.resident, plan.ranges().get(state.progress.losses.len())) {
+            let rates = (0..steps).map(|step| control.learning_rate(plan.learning_rate(epoch * steps + step)));
+            resident.begin_epoch(&order, next.start, state.progress.losses.len(), &state, rates.collect());
+        }
         for step in state.progress.losses.len()..steps {
             control.before_step().await;
             state = self.step(state, &order, step, control).await?;
             let done = step + 1 == steps;
             let stopped = Error::if_stopped(self.stop);
-            let due = self.unread.len() * READS_PER_EPOCH >= steps && self.last_read.elapsed() >= READ_INTERVAL;
+            let due = self.unread_steps * READS_PER_EPOCH >= steps && self.last_read.elapsed() >= READ_INTERVAL;
             if done || due || stopped.is_err() {
                 self.catch_up(&mut state).await?;
                 if !done && stopped.is_ok() {
@@ -162,6 +183,16 @@ impl<'a, 'o> Run<'a, 'o> {
         let (plan, epoch) = (self.plan, state.progress.history.len());
         let range = &plan.ranges()[step];
         let global_step = epoch * plan.ranges().len() + step;
+        self.unread_steps += 1;
+        if let Some(resident) = &mut self.resident {
+            let rate = control.learning_rate(plan.learning_rate(global_step));
+            if resident.step(&mut state, step, range.len(), rate).await? {
+                self.observers.notice(Notice::NoReplay);
+            }
+            let batch = order.indices(range.clone());
+            self.observers.tell(&Event::Step { epoch: epoch + 1, step: step + 1, batch })?;
+            return Ok(state);
+        }
         let seed = plan.seed().wrapping_add(global_step as u64);
         if plan.network().is_random() {
             self.devices.main().seed(seed); // a resumed run drops the same
@@ -225,8 +256,14 @@ impl<'a, 'o> Run<'a, 'o> {
 
     /// Waits for the device, and brings the state up to its last step.
     async fn catch_up(&mut self, state: &mut TrainState) -> Result<()> {
-        if !self.unread.is_empty() {
-            let losses = read(Tensor::cat(std::mem::take(&mut self.unread), 0)).await?;
+        let (done, new) = (state.progress.losses.len(), std::mem::take(&mut self.unread_steps));
+        let unread = match &self.resident {
+            Some(resident) if new > 0 => Some(resident.losses(done..done + new)),
+            _ if self.unread.is_empty() => None,
+            _ => Some(Tensor::cat(std::mem::take(&mut self.unread), 0)),
+        };
+        if let Some(unread) = unread {
+            let losses = read(unread).await?;
             let before = state.progress.history.len() * self.plan.ranges().len();
             let first_step = before + state.progress.losses.len() + 1;
             self.observers.tell(&Event::Losses { first_step, losses: &losses })?;

@@ -1,11 +1,13 @@
 //! The operations that burn learns, on every kind of its wgpu backend.
 
+use std::ops::Range;
+
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, DispatchDevice, backend_extension};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Int, Shape, Tensor};
 use burn_wgpu::{CubeBackend, CubeTensor};
 
-use super::{evaluate as evaluation, gather};
+use super::{evaluate as evaluation, gather, loss, norm_relu};
 use crate::compute::LossKind;
 use crate::data::ImageShape;
 
@@ -23,7 +25,7 @@ pub fn evaluate(
     Tensor::from_dispatch(Dispatch::evaluate(results, logits, labels, start, loss))
 }
 
-/// Gathers the images at positions `start..start + images` of an order: values `[images, channels, height, width]` from
+/// Gathers the images at positions `range` of an order, counted from the first number of `position`: values `[images, channels, height, width]` from
 /// 0 to 1, and labels `[images]`.
 ///
 /// `pixels` is `[n, ceil(shape.len() / 4)]`, four a word; `labels` is `[n]`; `order` and `changes` are as long as each
@@ -34,8 +36,8 @@ pub fn gather_batch(
     labels: Tensor<1, Int>,
     order: Tensor<1, Int>,
     changes: Tensor<1, Int>,
-    start: usize,
-    images: usize,
+    position: Tensor<1, Int>,
+    range: Range<usize>,
     shape: ImageShape,
 ) -> (Tensor<4>, Tensor<1, Int>) {
     let (values, labels) = Dispatch::gather(
@@ -43,11 +45,17 @@ pub fn gather_batch(
         labels.into_dispatch(),
         order.into_dispatch(),
         changes.into_dispatch(),
-        start,
-        images,
+        position.into_dispatch(),
+        range,
         shape,
     );
     (Tensor::from_dispatch(values), Tensor::from_dispatch(labels))
+}
+
+/// `values[offset..]` as a tensor of sides `dims`, which shares their memory: what is written to one is read from the other.
+/// The device must [run shaders](runs_shaders), and the offset be one of a [`Place`](super::Place).
+pub fn view<const D: usize>(values: Tensor<1>, offset: usize, dims: [usize; D]) -> Tensor<D> {
+    Tensor::from_dispatch(Dispatch::view(values.into_dispatch(), offset, Shape::new(dims)))
 }
 
 /// The operations that burn learns here. [`gather_batch`] and [`evaluate()`] are what to call.
@@ -60,10 +68,43 @@ pub trait Shaders: Backend {
         labels: IntTensor<Self>,
         order: IntTensor<Self>,
         changes: IntTensor<Self>,
-        start: usize,
-        images: usize,
+        position: IntTensor<Self>,
+        range: Range<usize>,
         shape: ImageShape,
     ) -> (FloatTensor<Self>, IntTensor<Self>);
+
+    /// See [`view`].
+    #[fusion(dtype = values, shape = shape.clone())]
+    fn view(values: FloatTensor<Self>, offset: usize, shape: Shape) -> FloatTensor<Self>;
+
+    /// The loss `[1]` of logits and labels, and its gradient; see [`loss`](super::loss).
+    #[fusion(meta = loss::output)]
+    fn loss(
+        logits: FloatTensor<Self>,
+        labels: IntTensor<Self>,
+        kind: LossKind,
+        smoothing: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// relu(batch norm(x)), and six vectors of the channels; `numbers` are epsilon and momentum. See
+    /// [`norm_relu_train`](super::norm_relu_train).
+    #[fusion(meta = norm_relu::output)]
+    fn norm_relu(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        numbers: (f32, f32),
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// The gradient of x, and those of scale and offset, from that of what [`norm_relu`](Self::norm_relu) made.
+    #[fusion(meta = norm_relu::gradients)]
+    fn norm_relu_gradient(
+        x: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// See [`evaluate()`].
     #[fusion(dtype = results, shape = results)]
@@ -82,11 +123,36 @@ impl Shaders for CubeBackend {
         labels: CubeTensor,
         order: CubeTensor,
         changes: CubeTensor,
-        start: usize,
-        images: usize,
+        position: CubeTensor,
+        range: Range<usize>,
         shape: ImageShape,
     ) -> (CubeTensor, CubeTensor) {
-        gather::launch([pixels, labels, order, changes], start, images, shape)
+        gather::launch([pixels, labels, order, changes, position], range, shape)
+    }
+
+    fn view(values: CubeTensor, offset: usize, shape: Shape) -> CubeTensor {
+        let (end, all) = (offset + shape.num_elements(), values.meta.shape().num_elements());
+        let handle = values.handle.clone().offset_start(4 * offset as u64).offset_end(4 * (all - end) as u64);
+        CubeTensor::new_contiguous(values.client.clone(), values.device.clone(), shape, handle, values.dtype)
+    }
+
+    fn loss(logits: CubeTensor, labels: CubeTensor, kind: LossKind, smoothing: f32) -> (CubeTensor, CubeTensor) {
+        loss::launch([logits, labels], kind, smoothing)
+    }
+
+    fn norm_relu(
+        x: CubeTensor,
+        gamma: CubeTensor,
+        beta: CubeTensor,
+        mean: CubeTensor,
+        variance: CubeTensor,
+        numbers: (f32, f32),
+    ) -> (CubeTensor, CubeTensor) {
+        norm_relu::launch([x, gamma, beta, mean, variance], numbers)
+    }
+
+    fn norm_relu_gradient(x: CubeTensor, dy: CubeTensor, statistics: CubeTensor) -> (CubeTensor, CubeTensor) {
+        norm_relu::launch_gradient([x, dy, statistics])
     }
 
     fn evaluate(

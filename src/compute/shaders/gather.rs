@@ -1,16 +1,16 @@
 //! A batch from the images on the device, in one dispatch: `shaders/gather_batch.wgsl`.
 
+use std::ops::Range;
+
 use burn::backend::fusion::custom::TensorSpec;
 use burn::tensor::{DType, Shape};
 use burn_wgpu::{CubeTensor, into_contiguous};
 
-use super::kernel::{run, wgsl};
+use super::kernel::{in_rows, run, wgsl};
 use crate::data::ImageShape;
 
 /// Threads in a workgroup, as in the shader.
 const THREADS: u32 = 256;
-/// Workgroups in one row of a dispatch, which every adapter allows.
-const GROUPS_IN_ROW: u32 = 65_535;
 
 /// A shift, within 511 pixels, and a mirroring in one word.
 pub fn encode(down: i32, right: i32, flip: bool) -> i32 {
@@ -26,10 +26,11 @@ pub(super) fn output(
     labels: &TensorSpec,
     _order: &TensorSpec,
     _changes: &TensorSpec,
-    _start: &usize,
-    &images: &usize,
+    _position: &TensorSpec,
+    range: &Range<usize>,
     &shape: &ImageShape,
 ) -> (TensorSpec, TensorSpec) {
+    let images = range.len();
     (TensorSpec::new(values_shape(images, shape), DType::F32), TensorSpec::new(Shape::new([images]), labels.dtype))
 }
 
@@ -37,23 +38,19 @@ fn values_shape(images: usize, ImageShape { channels, height, width }: ImageShap
     Shape::new([images, channels, height, width])
 }
 
-pub(super) fn launch(
-    inputs: [CubeTensor; 4],
-    start: usize,
-    images: usize,
-    shape: ImageShape,
-) -> (CubeTensor, CubeTensor) {
-    let [pixels, all_labels, order, changes] = inputs.map(into_contiguous);
+pub(super) fn launch(inputs: [CubeTensor; 5], range: Range<usize>, shape: ImageShape) -> (CubeTensor, CubeTensor) {
+    let (start, images) = (range.start, range.len());
+    let [pixels, all_labels, order, changes, position] = inputs.map(into_contiguous);
     let output = |shape, dtype| {
         let (client, device) = (pixels.client.clone(), pixels.device.clone());
         burn_cubecl::ops::numeric::empty_device_contiguous_dtype(client, device, shape, dtype)
     };
     let values = output(values_shape(images, shape), DType::F32);
     let labels = output(Shape::new([images]), all_labels.dtype);
-    let groups = (images * shape.len().div_ceil(4)).div_ceil(THREADS as usize) as u32;
-    let groups = (groups.min(GROUPS_IN_ROW), groups.div_ceil(GROUPS_IN_ROW));
+    let groups = in_rows((images * shape.len().div_ceil(4)).div_ceil(THREADS as usize));
     let params = [start, images, shape.channels, shape.height, shape.width].map(|n| n as u32);
     let params = [&params[..], &[groups.0]].concat();
-    run(GatherBatch, THREADS, groups, &[&pixels, &all_labels, &order, &changes, &values, &labels], &params);
+    let tensors = [&pixels, &all_labels, &order, &changes, &values, &labels, &position];
+    run(GatherBatch, THREADS, groups, &tensors, &params);
     (values, labels)
 }

@@ -5,13 +5,19 @@
 //! [`batches`](crate::training::batches) and [`metrics`](crate::training::metrics) compose the same of burn's operations, and the tests
 //! hold one against the other.
 
+mod differentiable;
 mod evaluate;
 mod extension;
 mod gather;
 mod kernel;
+mod loss;
+mod norm_relu;
+mod resident;
 mod tile_grid;
 
+pub use differentiable::{Normalized, loss, norm_relu_train};
 pub use evaluate::VALUES_PER_IMAGE;
-pub use extension::{Shaders, evaluate, gather_batch, runs_shaders};
+pub use extension::{Shaders, evaluate, gather_batch, runs_shaders, view};
 pub use gather::encode;
+pub use resident::{Place, Resident, Rule, progress_words, write, write_values};
 pub use tile_grid::{Gpu, Layout, Source, Tile, TileGrid, draw_on_cpu};

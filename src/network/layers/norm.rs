@@ -1,12 +1,12 @@
 //! `norm`: batch normalization (Ioffe and Szegedy, 2015) as PyTorch computes it.
 
-use burn::module::{Module, Param, RunningState};
+use burn::module::{Module, ModuleMapper, Param, RunningState};
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use burn::tensor::module::{batch_norm, batch_norm_train};
 
 use super::kind::{Forward, Kind, OnnxAttribute, OnnxGraph, Parameter};
-use crate::compute::cpu;
+use crate::compute::{cpu, shaders};
 use crate::error::Result;
 use crate::network::text::Words;
 use crate::network::{Activation, Init, Shape};
@@ -93,6 +93,16 @@ impl Forward for BatchNorm {
     }
 }
 
+/// Sets a running statistic.
+struct Set(Tensor<1>);
+
+impl ModuleMapper for Set {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, old, mapper) = param.consume();
+        Param::from_mapped_value(id, self.0.clone().reshape(old.dims()), mapper)
+    }
+}
+
 impl BatchNorm {
     /// `[n, channels, ...]` -> the same shape. On an autodiff device the layer trains.
     fn normalize<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
@@ -108,7 +118,11 @@ impl BatchNorm {
 
     /// Normalization and ReLU after it, of maps in one operation where the device has it.
     pub fn forward_relu(&self, x: Activation) -> Activation {
-        x.map(|maps| self.normalize_relu(maps), |vectors| relu(self.normalize(vectors)))
+        let one_pixel = |vectors: Tensor<2>| match self.normalize_on_gpu(&vectors.clone().unsqueeze_dims(&[2, 3])) {
+            Some(maps) => maps.flatten::<2>(1, 3),
+            None => relu(self.normalize(vectors)),
+        };
+        x.map(|maps| self.normalize_relu(maps), one_pixel)
     }
 
     fn normalize_relu(&self, input: Tensor<4>) -> Tensor<4> {
@@ -116,6 +130,9 @@ impl BatchNorm {
         if !input.device().is_autodiff() {
             let norm = [gamma, beta, self.running_mean.value(), self.running_var.value()];
             return cpu::norm_relu(&input, norm, EPSILON).unwrap_or_else(|| relu(self.normalize(input)));
+        }
+        if let Some(output) = self.normalize_on_gpu(&input) {
+            return output;
         }
         match cpu::norm_relu_train(&input, &gamma, &beta, EPSILON) {
             Some(trained) => {
@@ -127,12 +144,27 @@ impl BatchNorm {
         }
     }
 
+    /// Normalization and ReLU while training where our shaders run.
+    fn normalize_on_gpu(&self, input: &Tensor<4>) -> Option<Tensor<4>> {
+        let running = [self.running_mean.value_sync(), self.running_var.value_sync()];
+        let affine = [&self.gamma.val(), &self.beta.val()];
+        let trained = shaders::norm_relu_train(input, affine, running, EPSILON, MOMENTUM)?;
+        for (running, new) in
+            [(&self.running_mean, trained.running_mean), (&self.running_var, trained.running_variance)]
+        {
+            // Its clones share its value. `update` would only set it at the next read, and divide by the threads, which is one.
+            let _ = running.clone().map(&mut Set(new));
+        }
+        Some(trained.output)
+    }
+
     /// Blends a batch's mean and biased variance, each over `n` values, into the running statistics.
     fn remember(&self, mean: Tensor<1>, variance: Tensor<1>, n: usize) {
         let unbiased = n as f64 / (n as f64 - 1.0).max(1.0);
         let blend = |running: &RunningState<Tensor<1>>, batch: Tensor<1>, factor: f64| {
             let old = running.value_sync().mul_scalar(1.0 - MOMENTUM);
             running.update((old + batch.detach().mul_scalar(MOMENTUM * factor)).detach());
+            running.value_sync(); // so that a walk over the model finds it
         };
         blend(&self.running_mean, mean, 1.0);
         blend(&self.running_var, variance, unbiased);

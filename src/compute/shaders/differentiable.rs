@@ -1,0 +1,134 @@
+//! Operations of ours with their gradients, on burn's wgpu backend.
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Wgpu};
+use burn::tensor::{DType, Int, Shape, Tensor};
+
+use super::extension::{Shaders, runs_shaders};
+use super::norm_relu;
+use crate::compute::LossKind;
+
+/// A tensor of burn's wgpu backend.
+type Primitive = FloatTensor<Wgpu>;
+/// The backend that tracks gradients.
+type Tracked = Autodiff<Wgpu, NoCheckpointing>;
+
+/// Whether our shaders can compute with this tensor: they know single precision alone.
+fn takes<const D: usize>(x: &Tensor<D>) -> bool {
+    x.dtype() == DType::F32 && x.device().is_autodiff() && runs_shaders(&x.device())
+}
+
+/// The values of a tracked tensor.
+fn untracked<const D: usize>(x: &Tensor<D>) -> Option<Primitive> {
+    x.clone().inner().try_into_primitive::<Wgpu>().ok()
+}
+
+/// The mean loss `[1]` of logits `[n, classes]` and labels `[n]`, while training where shaders run; `None` elsewhere.
+/// `smoothing` is for cross-entropy alone.
+pub fn loss(logits: &Tensor<2>, labels: &Tensor<1, Int>, kind: LossKind, smoothing: f64) -> Option<Tensor<1>> {
+    if !takes(logits) {
+        return None;
+    }
+    let tracked = logits.clone().try_into_primitive::<Tracked>().ok()?;
+    let labels = labels.clone().try_into_primitive::<Wgpu>().ok()?;
+    let (loss, gradient) = <Wgpu as Shaders>::loss(untracked(logits)?, labels, kind, smoothing as f32);
+    let prepared = Loss.prepare::<NoCheckpointing>([tracked.node()]).compute_bound().stateful();
+    let loss = match prepared {
+        OpsKind::Tracked(prep) => prep.finish(gradient, loss),
+        OpsKind::UnTracked(prep) => prep.finish(loss),
+    };
+    Some(Tensor::from_primitive::<Tracked>(loss))
+}
+
+/// The gradient, which came along with the loss, times that of the loss.
+#[derive(Debug)]
+struct Loss;
+
+impl Backward<Wgpu, 1> for Loss {
+    type State = Primitive;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let [node] = ops.parents;
+        let of_loss = Tensor::<1>::from_primitive::<Wgpu>(grads.consume::<Wgpu>(&ops.node));
+        let gradient = Tensor::<2>::from_primitive::<Wgpu>(ops.state);
+        let gradient = gradient * of_loss.unsqueeze::<2>();
+        if let (Some(node), Ok(gradient)) = (node, gradient.try_into_primitive::<Wgpu>()) {
+            grads.register::<Wgpu>(node.id, gradient);
+        }
+    }
+}
+
+/// relu(batch norm(x)) by the statistics of the batch.
+pub struct Normalized {
+    /// `[n, channels, h, w]`.
+    pub output: Tensor<4>,
+    /// The new running mean, `[channels]`, not tracked.
+    pub running_mean: Tensor<1>,
+    /// The new running variance, unbiased, `[channels]`, not tracked.
+    pub running_variance: Tensor<1>,
+}
+
+/// Normalizes by the batch, applies ReLU, and blends the batch into the running mean and variance with the weight `momentum`,
+/// while training where shaders run; `None` elsewhere.
+pub fn norm_relu_train(
+    x: &Tensor<4>,
+    [gamma, beta]: [&Tensor<1>; 2],
+    [mean, variance]: [Tensor<1>; 2],
+    epsilon: f64,
+    momentum: f64,
+) -> Option<Normalized> {
+    if !takes(x) {
+        return None;
+    }
+    let tracked = |t: &Tensor<1>| t.clone().try_into_primitive::<Tracked>().ok();
+    let nodes = [x.clone().try_into_primitive::<Tracked>().ok()?, tracked(gamma)?, tracked(beta)?];
+    let channels = x.dims()[1];
+    let (x, gamma, beta) = (untracked(x)?, untracked(gamma)?, untracked(beta)?);
+    let running = |t: Tensor<1>| t.without_autodiff().try_into_primitive::<Wgpu>().ok();
+    let numbers = (epsilon as f32, momentum as f32);
+    let (output, statistics) =
+        <Wgpu as Shaders>::norm_relu(x.clone(), gamma, beta, running(mean)?, running(variance)?, numbers);
+    let prepared =
+        NormRelu.prepare::<NoCheckpointing>(nodes.each_ref().map(|tensor| tensor.node())).compute_bound().stateful();
+    let output = match prepared {
+        OpsKind::Tracked(prep) => prep.finish((x, statistics.clone(), channels), output),
+        OpsKind::UnTracked(prep) => prep.finish(output),
+    };
+    let part = |i: usize| Tensor::from_inner(Tensor::from_primitive::<Wgpu>(part(&statistics, i, channels)));
+    Some(Normalized {
+        output: Tensor::from_primitive::<Tracked>(output),
+        running_mean: part(4),
+        running_variance: part(5),
+    })
+}
+
+/// One of the vectors `[channels]` that lie in one buffer, each at a place where it can be bound.
+fn part(vectors: &Primitive, i: usize, channels: usize) -> Primitive {
+    <Wgpu as Shaders>::view(vectors.clone(), i * norm_relu::stride(channels), Shape::new([channels]))
+}
+
+/// Gradients of relu(batch norm(x)) with respect to x, scale and offset.
+#[derive(Debug)]
+struct NormRelu;
+
+impl Backward<Wgpu, 3> for NormRelu {
+    /// x; the statistics of the batch, with scale and offset; the channels.
+    type State = (Primitive, Primitive, usize);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let [node_x, node_gamma, node_beta] = ops.parents;
+        let (x, statistics, channels) = ops.state;
+        let dy = grads.consume::<Wgpu>(&ops.node);
+        let (dx, affine) = <Wgpu as Shaders>::norm_relu_gradient(x, dy, statistics);
+        let (dgamma, dbeta) = (part(&affine, 0, channels), part(&affine, 1, channels));
+        for (node, gradient) in [(node_x, dx), (node_gamma, dgamma), (node_beta, dbeta)] {
+            if let Some(node) = node {
+                grads.register::<Wgpu>(node.id, gradient);
+            }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The state of a training run as buffers that stay on the device and are changed in place: `shaders/update.wgsl`,
+//! `shaders/advance.wgsl`.
+
+use burn::backend::Wgpu;
+use burn::tensor::{Int, Tensor};
+use burn_wgpu::{CubeBackend, CubeTensor, KernelSource, SourceTemplate, into_contiguous};
+use cubecl::bytes::Bytes;
+use cubecl::prelude::KernelId;
+
+use super::kernel::{in_rows, run, wgsl};
+
+/// Threads in a workgroup, as in the shader.
+const THREADS: u32 = 256;
+/// Every tensor begins at a multiple of this many values: 256 bytes, at which every adapter can bind a buffer.
+pub(super) const ALIGNMENT: usize = 64;
+/// Bindings of the update beside the gradients.
+const OWN_BINDINGS: usize = 4;
+/// Words before the rows of `progress`.
+const HEAD: usize = 4;
+
+/// Puts numbers where a tensor on a wgpu device lies. Work that was handed to the device before sees the old ones.
+pub fn write(tensor: &Tensor<1, Int>, numbers: &[i32]) {
+    if let Some(tensor) = on_device_int(tensor.clone()) {
+        tensor.client.write(&tensor.handle, Bytes::from_elems(numbers.to_vec()));
+    }
+}
+
+/// Puts values where a tensor on a wgpu device lies, as [`write()`] does.
+pub fn write_values(tensor: &Tensor<1>, values: &[f32]) {
+    if let Some(tensor) = on_device(tensor.clone()) {
+        tensor.client.write(&tensor.handle, Bytes::from_elems(values.to_vec()));
+    }
+}
+
+/// The buffer behind a tensor, once all that was asked of it is handed on; `None` off wgpu.
+fn on_device<const D: usize>(tensor: Tensor<D>) -> Option<CubeTensor> {
+    let tensor = tensor.try_into_primitive::<Wgpu>().ok()?;
+    Some(into_contiguous(tensor.client.clone().resolve_tensor_float::<CubeBackend>(tensor)))
+}
+
+fn on_device_int(tensor: Tensor<1, Int>) -> Option<CubeTensor> {
+    let tensor = tensor.try_into_primitive::<Wgpu>().ok()?;
+    Some(into_contiguous(tensor.client.clone().resolve_tensor_int::<CubeBackend>(tensor)))
+}
+
+/// A tensor of a network within the one buffer of all its values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Values before it.
+    pub offset: usize,
+    /// Its values.
+    pub len: usize,
+    /// Whether an optimizer steps it; else its newest value is taken over.
+    pub trained: bool,
+}
+
+impl Place {
+    /// Tensors of these lengths, trained or not, one behind the other; and the length of the buffer.
+    pub fn row(tensors: impl IntoIterator<Item = (usize, bool)>) -> (Vec<Self>, usize) {
+        let mut end = 0;
+        let places = tensors.into_iter().map(|(len, trained)| {
+            let offset = end;
+            end += len.next_multiple_of(ALIGNMENT);
+            Self { offset, len, trained }
+        });
+        (places.collect(), end)
+    }
+}
+
+/// How parameters are stepped, in the shader's numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// 0 SGD, 1 Adam, 2 AdamW.
+    pub kind: u32,
+    /// SGD's momentum, 0 for none.
+    pub momentum: f32,
+    /// Whether it is Nesterov's.
+    pub nesterov: bool,
+    /// The weight decay.
+    pub decay: f32,
+    /// On every gradient.
+    pub scale: f32,
+}
+
+/// The buffers. All of them stay where they are as long as this lives.
+pub struct Resident {
+    values: CubeTensor,
+    moments: [CubeTensor; 2],
+    progress: CubeTensor,
+    losses: CubeTensor,
+    places: Vec<Place>,
+    rule: Rule,
+}
+
+impl Resident {
+    /// Takes the buffers of the values of all tensors `[n]`, one or two moments `[parameters]` (others stand for those that a
+    /// rule does not have), progress `[4 + 4 * steps]` and losses `[steps]`. `None` off wgpu.
+    pub fn new(
+        values: &Tensor<1>,
+        moments: [&Tensor<1>; 2],
+        progress: &Tensor<1, Int>,
+        losses: &Tensor<1>,
+        places: Vec<Place>,
+        rule: Rule,
+    ) -> Option<Self> {
+        let [first, second] = moments;
+        Some(Self {
+            values: on_device(values.clone())?,
+            moments: [on_device(first.clone())?, on_device(second.clone())?],
+            progress: on_device_int(progress.clone())?,
+            losses: on_device(losses.clone())?,
+            places,
+            rule,
+        })
+    }
+
+    /// Takes over all values as they are.
+    pub fn fill(&self, tensors: Vec<Tensor<1>>) -> Option<()> {
+        let places = self.places.iter().map(|place| Place { trained: false, ..*place }).collect();
+        self.launch(places, tensors)
+    }
+
+    /// Steps all trained tensors by their gradients, and takes over the others, each in the order of the places.
+    pub fn update(&self, sources: Vec<Tensor<1>>) -> Option<()> {
+        self.launch(self.places.clone(), sources)
+    }
+
+    fn launch(&self, places: Vec<Place>, sources: Vec<Tensor<1>>) -> Option<()> {
+        let sources = sources.into_iter().map(on_device).collect::<Option<Vec<_>>>()?;
+        let most = self.values.client.properties().hardware.max_bindings as usize;
+        let at_once = most.saturating_sub(OWN_BINDINGS).clamp(1, 64);
+        // Trained values are counted without the gaps, as the moments are.
+        let mut first = 0;
+        for (places, sources) in places.chunks(at_once).zip(sources.chunks(at_once)) {
+            let count: usize = places.iter().map(|place| place.len).sum();
+            let groups = in_rows(count.div_ceil(THREADS as usize));
+            let Rule { kind, momentum, nesterov, decay, scale } = self.rule;
+            let params = [
+                first as u32,
+                count as u32,
+                groups.0,
+                kind,
+                momentum.to_bits(),
+                u32::from(nesterov),
+                decay.to_bits(),
+                scale.to_bits(),
+            ];
+            let own = [&self.values, &self.moments[0], &self.moments[1], &self.progress];
+            let tensors: Vec<&CubeTensor> = own.into_iter().chain(sources).collect();
+            run(Update { places: places.to_vec() }, THREADS, groups, &tensors, &params);
+            first += count;
+        }
+        Some(())
+    }
+
+    /// Keeps the loss `[1]` of the step, and counts on by a batch of so many images.
+    pub fn advance(&self, loss: Tensor<1>, batch: usize) -> Option<()> {
+        run(Advance, 1, (1, 1), &[&self.progress, &self.losses, &on_device(loss)?], &[batch as u32]);
+        Some(())
+    }
+
+    /// Says where the next step is: the position of its batch, and its number in the epoch.
+    pub fn place_at(&self, position: usize, step: usize) {
+        self.write_progress(0, &[position as u32, step as u32]);
+    }
+
+    /// Sets the factors of the steps from `step` on.
+    pub fn set_factors(&self, step: usize, rows: &[[f32; 3]]) {
+        let words: Vec<u32> = rows.iter().flat_map(|[a, b, c]| [a.to_bits(), b.to_bits(), c.to_bits(), 0]).collect();
+        self.write_progress(HEAD + 4 * step, &words);
+    }
+
+    fn write_progress(&self, first: usize, words: &[u32]) {
+        let handle = self.progress.handle.clone().offset_start(4 * first as u64);
+        let behind = self.progress.meta.shape()[0] - first - words.len();
+        let handle = handle.offset_end(4 * behind as u64);
+        self.progress.client.write(&handle, Bytes::from_elems(words.to_vec()));
+    }
+}
+
+/// Words of the progress of so many steps.
+pub fn progress_words(steps: usize) -> usize {
+    HEAD + 4 * steps
+}
+
+wgsl!(Advance, "../../../shaders/advance.wgsl");
+
+/// The update of tensors at these places.
+struct Update {
+    places: Vec<Place>,
+}
+
+impl KernelSource for Update {
+    fn source(&self) -> SourceTemplate {
+        let (mut sources, mut pick, mut start) = (String::new(), String::new(), 0);
+        for (i, Place { offset, len, trained }) in self.places.iter().enumerate() {
+            let binding = OWN_BINDINGS + i;
+            sources += &format!("@group(0) @binding({binding}) var<storage, read_write> source_{i}: array<f32>;\n");
+            let end = start + len;
+            let otherwise = if i == 0 { "    " } else { " else " };
+            pick += &format!(
+                "{otherwise}if i < {end}u {{\n        at = {offset}u + i - {start}u;\n        value = source_{i}[i - \
+                 {start}u];\n        trained = {trained};\n    }}"
+            );
+            start = end;
+        }
+        SourceTemplate::new(include_str!("../../../shaders/update.wgsl"))
+            .register("sources", sources)
+            .register("pick", pick)
+            .register("binding", (OWN_BINDINGS + self.places.len()).to_string())
+    }
+
+    fn id(&self) -> KernelId {
+        KernelId::new::<Self>().info(self.places.clone())
+    }
+
+    fn lang(&self) -> &'static str {
+        "wgsl"
+    }
+}

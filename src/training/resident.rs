@@ -1,0 +1,263 @@
+//! A step that lives on the device: weights, optimizer, order, learning rates, losses and the count of steps are buffers that
+//! stay, so that a step is recorded once and an epoch is its replay.
+//!
+//! The first steps of a run are done plainly, and warm the device up. Then the step is recorded, replayed once, undone, and
+//! done plainly again; only if both leave the same numbers is the replay trusted.
+
+use std::rc::Rc;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Device, Gradients, Int, Tensor};
+
+use super::batches::{DeviceSplit, Order};
+use super::plan::Plan;
+use super::state::TrainState;
+use super::step::Step;
+use crate::compute::replay::{Prepared, Replay};
+use crate::compute::shaders::{self, Place};
+use crate::compute::{failure, read};
+use crate::error::Result;
+use crate::network::Model;
+
+/// Steps that are done plainly before one is recorded: in the first fusion finds what belongs together, and kernels are tuned;
+/// the others allocate what the recorded one uses.
+const WARM_UP: usize = 3;
+
+/// A run's state on its device.
+pub struct Resident {
+    kept: Rc<Kept>,
+    mode: Mode,
+    /// The learning rates that the device has, of every step of the epoch.
+    rates: Vec<f64>,
+}
+
+/// How the next whole batch is stepped.
+enum Mode {
+    /// Plainly, so many times more before a step is recorded.
+    WarmUp(usize, Prepared),
+    Replay(Replay<Rc<Kept>>),
+    /// Plainly, because the device cannot record, which nobody has heard of yet.
+    Refused,
+    /// Plainly, for good.
+    Plain,
+}
+
+/// What a step reads and writes.
+struct Kept {
+    step: Step,
+    train_set: Rc<DeviceSplit>,
+    order: Order,
+    /// Its parameters are parts of `values`, and so are its running statistics between two steps.
+    model: Model,
+    places: Vec<Place>,
+    /// All values of the network, `[n]`.
+    values: Tensor<1>,
+    moments: Vec<Tensor<1>>,
+    progress: Tensor<1, Int>,
+    /// One a step of the epoch.
+    losses: Tensor<1>,
+    buffers: shaders::Resident,
+    batch: usize,
+}
+
+impl Resident {
+    /// Brings a run's state into buffers that stay. `None` where a device does not run our shaders, or where a layer draws
+    /// random numbers, which burn draws on the host's word. `plain` steps are not replayed.
+    pub fn new(
+        plan: &Plan,
+        device: &Device,
+        state: &mut TrainState,
+        train_set: &Rc<DeviceSplit>,
+        plain: bool,
+    ) -> Option<Self> {
+        if !train_set.uses_shaders() || plan.network().is_random() {
+            return None;
+        }
+        let device = device.clone().inner();
+        let mut tensors = Tensors::default();
+        state.model.visit(&mut tensors);
+        let (places, n) = Place::row(tensors.parts.iter().map(|(tensor, trained)| (tensor.dims()[0], *trained)));
+        let values = Tensor::zeros([n], &device);
+        let moments = state.optimizer.moments_in_one_piece(&state.model, &device);
+        // What a rule does not have is never read; a buffer must be bound all the same.
+        let spare = [Tensor::zeros([1], &device), Tensor::zeros([1], &device)];
+        let moment = |i: usize| moments.get(i).unwrap_or(&spare[i]);
+        let steps = plan.ranges().len();
+        let progress = Tensor::<1, Int>::zeros([shaders::progress_words(steps)], &device);
+        let losses = Tensor::zeros([steps], &device);
+        let rule = state.optimizer.rule();
+        let buffers =
+            shaders::Resident::new(&values, [moment(0), moment(1)], &progress, &losses, places.clone(), rule)?;
+        buffers.fill(tensors.parts.into_iter().map(|(tensor, _)| tensor).collect())?;
+        state.model = state.model.clone().map(&mut Views { values: &values, places: places.iter() });
+        let kept = Kept {
+            step: plan.step(),
+            train_set: Rc::clone(train_set),
+            order: train_set.in_order(),
+            model: state.model.clone(),
+            places,
+            values,
+            moments: moments.into_iter().chain(spare).collect(),
+            progress,
+            losses,
+            buffers,
+            batch: plan.ranges().first()?.len(),
+        };
+        let mode = match plain {
+            true => Mode::Plain,
+            false => Prepared::new(&device).map_or(Mode::Refused, |prepared| Mode::WarmUp(WARM_UP, prepared)),
+        };
+        Some(Self { kept: Rc::new(kept), mode, rates: Vec::new() })
+    }
+
+    /// Goes to a step of an epoch with this order; `rates` are the learning rates of all its steps.
+    pub fn begin_epoch(&mut self, order: &Order, position: usize, step: usize, state: &TrainState, rates: Vec<f64>) {
+        self.kept.order.overwrite(order);
+        self.kept.buffers.place_at(position, step);
+        self.set_rates(step, state, rates);
+    }
+
+    /// Sets the learning rates of the steps of the epoch from `step` on.
+    fn set_rates(&mut self, step: usize, state: &TrainState, rates: Vec<f64>) {
+        let rows: Vec<[f32; 3]> =
+            rates[step..].iter().zip(1..).map(|(rate, ahead)| state.optimizer.factors(*rate, ahead)).collect();
+        self.kept.buffers.set_factors(step, &rows);
+        self.rates = rates;
+    }
+
+    /// One step of `n` images, at this learning rate. Whether it was found that steps cannot be replayed.
+    ///
+    /// # Errors
+    /// Device: it failed.
+    pub async fn step(&mut self, state: &mut TrainState, step: usize, n: usize, rate: f64) -> Result<bool> {
+        if self.rates.get(step).is_some_and(|known| *known != rate) {
+            let mut rates = self.rates.clone();
+            rates[step..].fill(rate);
+            self.set_rates(step, state, rates);
+        }
+        let whole = n == self.kept.batch;
+        let mut refused = false;
+        self.mode = match std::mem::replace(&mut self.mode, Mode::Plain) {
+            Mode::Replay(replay) if whole => {
+                replay.run()?;
+                Mode::Replay(replay)
+            }
+            Mode::WarmUp(0, prepared) if whole => {
+                let trusted = self.record(prepared, step, state).await?;
+                refused = trusted.is_none();
+                trusted.map_or(Mode::Plain, Mode::Replay)
+            }
+            mode => {
+                self.kept.plainly(n)?;
+                match mode {
+                    Mode::WarmUp(left, prepared) if whole => Mode::WarmUp(left - 1, prepared),
+                    Mode::Refused => {
+                        refused = true;
+                        Mode::Plain
+                    }
+                    mode => mode,
+                }
+            }
+        };
+        state.optimizer.count_step();
+        Ok(refused)
+    }
+
+    /// Records the step, tries the recording, and does the step. None if there is no recording, or one that did something else.
+    async fn record(
+        &mut self,
+        prepared: Prepared,
+        step: usize,
+        state: &TrainState,
+    ) -> Result<Option<Replay<Rc<Kept>>>> {
+        let kept = Rc::clone(&self.kept);
+        let before = kept.numbers().await?;
+        let replay = prepared.record(Rc::clone(&kept), |kept| kept.plainly(kept.batch)).ok();
+        let mut replayed = None;
+        if let Some(replay) = &replay {
+            replay.run()?;
+            replayed = Some(kept.numbers().await?);
+        }
+        kept.put_back(&before);
+        kept.buffers.place_at(step * kept.batch, step);
+        self.set_rates(step, state, self.rates.clone());
+        kept.plainly(kept.batch)?;
+        let plain = kept.numbers().await?;
+        let bits = |all: Vec<Vec<f32>>| all.concat().into_iter().map(f32::to_bits).collect::<Vec<_>>();
+        Ok(replay.filter(|_| replayed.map(bits) == Some(bits(plain))))
+    }
+
+    /// The losses of these steps of the epoch, `[steps]`.
+    pub fn losses(&self, steps: std::ops::Range<usize>) -> Tensor<1> {
+        self.kept.losses.clone().slice([steps])
+    }
+}
+
+impl Kept {
+    /// The step, operation by operation.
+    fn plainly(&self, n: usize) -> Result<()> {
+        let gone = || failure::device(&"the buffers of the run are not on this device");
+        let batch = self.train_set.batch_at(&self.order, &self.progress, n).ok_or_else(gone)?;
+        let (loss, gradients) = self.step.gradients(&self.model, batch, 1.0);
+        let mut tensors = Tensors { gradients: Some(gradients), parts: Vec::new() };
+        self.model.visit(&mut tensors);
+        self.buffers.update(tensors.parts.into_iter().map(|(tensor, _)| tensor).collect()).ok_or_else(gone)?;
+        self.buffers.advance(loss, n).ok_or_else(gone)?;
+        // Running statistics are shared by clones of a model.
+        let _ = self.model.clone().map(&mut Views { values: &self.values, places: self.places.iter() });
+        Ok(())
+    }
+
+    /// Everything that a step changes.
+    async fn numbers(&self) -> Result<Vec<Vec<f32>>> {
+        let mut numbers = vec![read(self.values.clone()).await?, read(self.losses.clone()).await?];
+        for moment in &self.moments {
+            numbers.push(read(moment.clone()).await?);
+        }
+        Ok(numbers)
+    }
+
+    fn put_back(&self, numbers: &[Vec<f32>]) {
+        let tensors = [&self.values, &self.losses].into_iter().chain(&self.moments);
+        for (tensor, values) in tensors.zip(numbers) {
+            shaders::write_values(tensor, values);
+        }
+    }
+}
+
+/// All tensors of a network as vectors, and whether each is trained. With gradients, those stand for the trained ones.
+#[derive(Default)]
+struct Tensors {
+    gradients: Option<Gradients>,
+    parts: Vec<(Tensor<1>, bool)>,
+}
+
+impl ModuleVisitor for Tensors {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let tensor = param.val();
+        let (n, trained) = (tensor.shape().num_elements(), tensor.is_require_grad());
+        let value = || tensor.clone().inner();
+        let part = match &mut self.gradients {
+            Some(gradients) if trained => tensor.grad_remove(gradients).unwrap_or_else(|| value().zeros_like()),
+            _ if trained => value(),
+            _ => tensor.clone().without_autodiff(),
+        };
+        self.parts.push((part.reshape([n]), trained));
+    }
+}
+
+/// Replaces every tensor of a network by its place in the buffer of all of them.
+struct Views<'a> {
+    values: &'a Tensor<1>,
+    places: std::slice::Iter<'a, Place>,
+}
+
+impl ModuleMapper for Views<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        let Some(place) = self.places.next() else { return Param::from_mapped_value(id, tensor, mapper) };
+        let view = Tensor::from_inner(shaders::view(self.values.clone(), place.offset, tensor.dims()));
+        let view = if place.trained { view.require_grad() } else { view };
+        Param::from_mapped_value(id, view, mapper)
+    }
+}
