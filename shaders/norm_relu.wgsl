@@ -1,15 +1,6 @@
 // Batch normalization, second half, and ReLU: puts the moments of the slices together (Chan et al., 1979), normalizes, and
 // blends the batch into the running statistics as PyTorch does.
-
-// Where values lie: `[images, channels, plane]`, gone through channel by channel, each in as many slices as workgroups.
-struct Params {
-    images: u32,
-    channels: u32,
-    plane: u32,
-    slices: u32,
-    epsilon: f32,
-    momentum: f32,
-}
+// norm_channels.wgsl is compiled with it.
 
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> moments: array<vec2<f32>>;
@@ -23,19 +14,6 @@ struct Params {
 // Each begins at a multiple of 64 values, so that it can be bound by itself.
 @group(0) @binding(7) var<storage, read_write> statistics: array<f32>;
 @group(0) @binding(8) var<uniform> params: Params;
-
-// The slice's part of the channel's values: its first, and the one behind its last.
-fn part(slice: u32) -> vec2<u32> {
-    let all = params.images * params.plane;
-    let size = (all + params.slices - 1u) / params.slices;
-    return vec2(min(slice * size, all), min((slice + 1u) * size, all));
-}
-
-// Where the channel's value number `i` lies.
-fn place(channel: u32, i: u32) -> u32 {
-    let image = i / params.plane;
-    return (image * params.channels + channel) * params.plane + (i - image * params.plane);
-}
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {

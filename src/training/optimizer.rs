@@ -39,9 +39,13 @@ enum Moments {
 }
 
 impl Moments {
-    /// Zeros for rules that have not taken a step, and moved to the device's side where it is not the CPU. `sizes` are those
-    /// of the tensors of parameters.
-    fn placed(self, count: usize, sizes: &[usize], device: &Device) -> Self {
+    /// Zeros for rules that have not taken a step, and moved to the device's side where it is not the CPU. `sizes` gives
+    /// those of the tensors of parameters, which the CPU does not ask for at every step.
+    fn placed(self, count: usize, sizes: impl FnOnce() -> Vec<usize>, device: &Device) -> Self {
+        if matches!(&self, Self::Host(moments) if moments.len() == count && is_cpu(device)) {
+            return self;
+        }
+        let sizes = sizes();
         let moments = match self {
             Self::Host(moments) if moments.is_empty() => vec![vec![0.0; sizes.iter().sum()]; count],
             Self::Host(moments) => moments,
@@ -112,7 +116,7 @@ impl Optimizer {
     ) -> Model {
         self.steps += 1;
         let device = model.devices().into_iter().next().unwrap_or_default().inner();
-        let sizes: Vec<usize> = model.network().trained().map(|parameter| parameter.len() as usize).collect();
+        let sizes = || model.network().trained().map(|parameter| parameter.len() as usize).collect();
         let moments = std::mem::replace(&mut self.moments, Moments::Host(Vec::new()));
         let mut walk = Walk {
             config: self.config,
@@ -120,7 +124,7 @@ impl Optimizer {
             gradient_scale: self.gradient_scale,
             gradients,
             others: others.map(Cursor::new),
-            moments: moments.placed(names(self.config).len(), &sizes, &device),
+            moments: moments.placed(names(self.config).len(), sizes, &device),
             seen: 0,
             seen_values: 0,
         };
@@ -134,7 +138,7 @@ impl Optimizer {
     pub(super) fn moments_in_one_piece(&mut self, model: &Model, device: &Device) -> Vec<Tensor<1>> {
         let n = model.network().trained().map(|parameter| parameter.len() as usize).sum();
         let moments = std::mem::replace(&mut self.moments, Moments::Host(Vec::new()));
-        self.moments = match moments.placed(names(self.config).len(), &[n], device) {
+        self.moments = match moments.placed(names(self.config).len(), || vec![n], device) {
             Moments::Device(moments) => {
                 Moments::Device(moments.into_iter().map(|parts| vec![Tensor::cat(parts, 0)]).collect())
             }

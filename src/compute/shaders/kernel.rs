@@ -5,14 +5,14 @@ use burn_wgpu::{CubeDim, CubeTensor, KernelSource, SourceKernel};
 use cubecl::prelude::CubeCount;
 use cubecl::server::{KernelArguments, MetadataBindingInfo};
 
-/// A kernel of ours: `wgsl!(Name, "file")` makes a type that burn can launch.
+/// A kernel of ours: `wgsl!(Name, "file", ...)` makes a type that burn can launch; further files hold what several share.
 macro_rules! wgsl {
-    ($name:ident, $file:literal) => {
+    ($name:ident, $($file:literal),+) => {
         struct $name;
 
         impl burn_wgpu::KernelSource for $name {
             fn source(&self) -> burn_wgpu::SourceTemplate {
-                burn_wgpu::SourceTemplate::new(include_str!($file))
+                burn_wgpu::SourceTemplate::new(concat!($(include_str!($file)),+))
             }
 
             fn id(&self) -> cubecl::prelude::KernelId {

@@ -19,10 +19,26 @@ pub(super) fn stride(channels: usize) -> usize {
     channels.next_multiple_of(ALIGNMENT)
 }
 
-wgsl!(Moments, "../../../shaders/norm_moments.wgsl");
-wgsl!(Normalize, "../../../shaders/norm_relu.wgsl");
-wgsl!(Sums, "../../../shaders/norm_relu_sums.wgsl");
-wgsl!(Gradient, "../../../shaders/norm_relu_gradient.wgsl");
+wgsl!(
+    Moments,
+    "../../../shaders/norm_moments.wgsl",
+    "../../../shaders/norm_channels.wgsl",
+    "../../../shaders/workgroup_sum.wgsl"
+);
+wgsl!(Normalize, "../../../shaders/norm_relu.wgsl", "../../../shaders/norm_channels.wgsl");
+wgsl!(
+    Sums,
+    "../../../shaders/norm_relu_sums.wgsl",
+    "../../../shaders/norm_channels.wgsl",
+    "../../../shaders/norm_relu_passed.wgsl",
+    "../../../shaders/workgroup_sum.wgsl"
+);
+wgsl!(
+    Gradient,
+    "../../../shaders/norm_relu_gradient.wgsl",
+    "../../../shaders/norm_channels.wgsl",
+    "../../../shaders/norm_relu_passed.wgsl"
+);
 
 /// How a tensor's channels are gone through.
 struct Slices {
