@@ -10,6 +10,7 @@ use std::time::Instant;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use tinderbox::compute::{Request, choose, list};
 use tinderbox::data::ImageShape;
+use tinderbox::network::Noise;
 use tinderbox::recipe::Recipe;
 use tinderbox::training::Step;
 use tinderbox::training::batches::Batch;
@@ -42,7 +43,8 @@ fn main() {
         drop(model.forward(images.clone()));
         let forward = finish(&plain, start);
         let start = Instant::now();
-        let (_, gradients) = step.gradients(&model, Batch { images: images.clone(), labels: labels.clone() }, 1.0);
+        let (_, gradients) =
+            step.gradients(&model, Batch { images: images.clone(), labels: labels.clone() }, Noise::none(), 1.0);
         let backward = finish(&plain, start);
         model = optimizer.step(0.001, model, gradients);
         let whole = finish(&plain, start);

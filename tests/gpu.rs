@@ -12,7 +12,7 @@ use serde_json::Value;
 use tinderbox::compute::shaders::{Gpu, Layout, Source, Tile, TileGrid, draw_on_cpu};
 use tinderbox::compute::{AdapterKind, Devices, LossKind, Request, choose, list};
 use tinderbox::data::{Identity, ImageShape, Split, load};
-use tinderbox::network::{Architecture, Model, Precision, flat};
+use tinderbox::network::{Architecture, Model, Noise, Precision, flat};
 use tinderbox::notice::silent;
 use tinderbox::recipe::{Augment, Recipe};
 use tinderbox::training::batches::DeviceSplit;
@@ -254,4 +254,25 @@ fn a_lost_device_is_an_error() {
     assert_eq!(error.exit_code(), 1);
     assert!(error.to_string().contains("the device"), "{error}");
     println!("{error}");
+}
+
+#[test]
+fn a_device_drops_what_the_cpu_drops() {
+    for device in gpus("a_device_drops_what_the_cpu_drops") {
+        for (dims, first_image, share) in [([6, 5, 3, 7], 0, 0.3), ([5, 1, 1, 7], 3, 0.5), ([1, 1, 1, 1], 0, 0.0)] {
+            let values: Vec<f32> = (1..=dims.iter().product()).map(|i: usize| i as f32).collect();
+            let drop = |mut noise: Noise, device: &Device| -> Vec<f32> {
+                let x = Tensor::<4>::from_data(TensorData::new(values.clone(), dims), device);
+                noise.drop_out(x, share).into_data().try_to_vec().unwrap()
+            };
+            let seed = 0x0123_4567_89ab_cdef;
+            let expected = drop(Noise::new(seed, 4, 9, first_image), &Device::flex());
+            assert_eq!(drop(Noise::new(seed, 4, 9, first_image), &device), expected);
+            if first_image == 0 {
+                let progress = || Tensor::from_data([12, 9, 4, 0], &device);
+                assert_eq!(drop(Noise::on_device(seed, progress()), &device), expected, "{device:?}");
+                assert_eq!(drop(Noise::on_device(seed, progress()), &device.clone().autodiff()), expected);
+            }
+        }
+    }
 }

@@ -74,12 +74,14 @@ fn recipes() -> Vec<Recipe> {
         Recipe { fraction: 0.4, batch_size: 500, epochs: 3, seed: 3, ..Recipe::preset("linear_v1-bn-ce").unwrap() };
     let weight_decay = 0.01;
     let adam = Recipe { learning_rate: 0.001, ..base.clone() };
+    let dropout = "flatten, dropout 0.1, linear 64, norm, relu, dropout 0.5, linear classes".parse().unwrap();
     vec![
         base.clone(),
         Recipe { optimizer: OptimizerConfig::Sgd { momentum: 0.9, nesterov: true, weight_decay }, ..base },
         Recipe {
             optimizer: OptimizerConfig::Adam { weight_decay: 0.0 },
             augment: Augment { crop: 2, flip: true },
+            network: dropout,
             ..adam.clone()
         },
         Recipe { optimizer: OptimizerConfig::AdamW { weight_decay }, ..adam },

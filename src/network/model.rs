@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::layers::{AnyLayer, Built, Forward, Layer, OnnxGraph, Parameter};
-use super::{Activation, Architecture, Init, Precision, Shape, Summary};
+use super::{Activation, Architecture, Init, Noise, Precision, Shape, Summary};
 use crate::data::ImageShape;
 use crate::error::{Error, Result};
 
@@ -60,7 +60,7 @@ impl Network {
     }
 
     /// The network with fresh parameters drawn from the seed, the same on every device. On an autodiff device it trains
-    /// (batch norm uses the batch, dropout drops), else it infers.
+    /// (batch norm uses the batch), else it infers.
     pub fn build(&self, seed: u64, precision: Precision, device: &Device) -> Model {
         let mut init = Init::new(seed, precision, device);
         let layers = self.placed().map(|(layer, input, _)| layer.build(input, &mut init)).collect();
@@ -115,11 +115,6 @@ impl Network {
         self.layers.iter().any(AnyLayer::normalizes)
     }
 
-    /// Whether a layer draws random numbers while training.
-    pub fn is_random(&self) -> bool {
-        self.layers.iter().any(AnyLayer::is_random)
-    }
-
     /// The position of the first activation function, whose values are the first hidden layer; none without one.
     pub fn first_hidden(&self) -> Option<usize> {
         self.layers.iter().position(AnyLayer::is_activation)
@@ -140,16 +135,21 @@ pub struct Model {
 }
 
 impl Model {
-    /// `[n, channels, height, width]` -> logits `[n, classes]`.
+    /// `[n, channels, height, width]` -> logits `[n, classes]`, with no value dropped.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        Built::sequence(&self.layers, Activation::Maps(images)).vectors()
+        self.forward_with(images, Noise::none())
+    }
+
+    /// `[n, channels, height, width]` -> logits `[n, classes]`; random layers draw from `noise`.
+    pub fn forward_with(&self, images: Tensor<4>, mut noise: Noise) -> Tensor<2> {
+        Built::sequence(&self.layers, Activation::Maps(images), &mut noise).vectors()
     }
 
     /// What the layer at this position, counted from 0, makes of images `[n, channels, height, width]`; beyond the end the
     /// logits.
     pub fn activation(&self, images: Tensor<4>, layer: usize) -> Activation {
         let end = layer.saturating_add(1).min(self.layers.len());
-        Built::sequence(&self.layers[..end], Activation::Maps(images))
+        Built::sequence(&self.layers[..end], Activation::Maps(images), &mut Noise::none())
     }
 
     /// The weights of the first layer that has some, as images `[outputs, channels, height, width]`: of the size of its

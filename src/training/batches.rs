@@ -151,7 +151,7 @@ impl DeviceSplit {
         let indices = permutation(self.len(), &mut rng);
         let changes = match augment {
             Augment::OFF => Vec::new(),
-            augment => (0..self.len()).map(|_| change(augment, &mut rng)).collect(),
+            augment => (0..self.len()).map(|position| change(augment, seed, epoch, position)).collect(),
         };
         self.changed_order(indices, changes)
     }

@@ -19,7 +19,7 @@ use super::batches::{DeviceSplit, Order};
 use super::plan::Plan;
 use crate::compute::{Devices, failure};
 use crate::error::{Error, ErrorKind, Result};
-use crate::network::{Model, flat};
+use crate::network::{Model, Noise, flat};
 
 /// Threads of replicas are named like this, with a number.
 pub const THREAD_NAME: &str = "replica-";
@@ -43,11 +43,11 @@ struct Handle {
 struct Work {
     /// On the main device.
     weights: Tensor<1>,
-    epoch: usize,
-    seed: u64,
-    range: Range<usize>,
-    /// Images of the whole batch.
-    batch: usize,
+    /// Which step it is: the epoch, and the step in it.
+    at: (usize, usize),
+    /// The positions of the replica's share, and those of the whole batch.
+    share: Range<usize>,
+    batch: Range<usize>,
 }
 
 /// `range` in parts for so many devices, as even as can be and none smaller than `least`.
@@ -84,26 +84,25 @@ impl Replicas {
         Ok(Self { replicas, working: 0 })
     }
 
-    /// Gives every replica the weights of `model`, and one of `shares` of the epoch's order.
+    /// Begins a step, which is named by its epoch and its place in that: gives every replica the weights of `model`, and one of
+    /// `shares` of the batch at these positions of the epoch's order.
     ///
     /// # Errors
     /// Device: a replica is gone.
     pub fn begin(
         &mut self,
         model: &Model,
-        epoch: usize,
-        seed: u64,
+        at: (usize, usize),
         shares: &[Range<usize>],
-        batch: usize,
+        batch: &Range<usize>,
     ) -> Result<()> {
         self.working = shares.len().min(self.replicas.len());
         if self.working == 0 {
             return Ok(());
         }
         let weights = flat::parameters(model);
-        for (i, (replica, range)) in self.replicas.iter().zip(shares).enumerate() {
-            let seed = seed.wrapping_add((i as u64 + 1) << 32); // drops other values than the main device
-            let work = Work { weights: weights.clone(), epoch, seed, range: range.clone(), batch };
+        for (i, (replica, share)) in self.replicas.iter().zip(shares).enumerate() {
+            let work = Work { weights: weights.clone(), at, share: share.clone(), batch: batch.clone() };
             let sent = replica.work.as_ref().is_some_and(|to| to.send(work).is_ok());
             if !sent {
                 return Err(gone(i + 1));
@@ -166,18 +165,17 @@ impl Replica {
 
     fn step(&mut self, work: Work) -> Tensor<1> {
         let (plan, device) = (&self.plan, self.train_set.device());
+        let (epoch, step) = work.at;
         let order = match self.order.take() {
-            Some((epoch, order)) if epoch == work.epoch => order,
-            _ => self.train_set.shuffled(plan.seed(), work.epoch, plan.augment()),
+            Some((known, order)) if known == epoch => order,
+            _ => self.train_set.shuffled(plan.seed(), epoch, plan.augment()),
         };
-        let (_, order) = self.order.insert((work.epoch, order));
-        let share = work.range.len() as f64 / work.batch as f64;
-        if plan.network().is_random() {
-            device.seed(work.seed);
-        }
+        let (_, order) = self.order.insert((epoch, order));
+        let weight = work.share.len() as f64 / work.batch.len() as f64;
+        let noise = Noise::new(plan.seed(), epoch, step, work.share.start - work.batch.start);
         self.model = flat::with_parameters(self.model.clone(), &work.weights.to_device(&device));
-        let batch = self.train_set.batch(order, work.range);
-        let (loss, gradients) = plan.step().gradients(&self.model, batch, share);
+        let batch = self.train_set.batch(order, work.share);
+        let (loss, gradients) = plan.step().gradients(&self.model, batch, noise, weight);
         Tensor::cat(vec![flat::gradients(&self.model, gradients), loss], 0).to_device(&self.main)
     }
 }
@@ -204,9 +202,10 @@ mod tests {
     #[test]
     fn several_devices_learn_as_one() {
         let dataset = Arc::new(load(&Identity::MnistSample, None, &mut silent).unwrap().dataset);
-        let losses = |preset, count: usize| {
+        let losses = |layers: &str, count: usize| {
             let devices = (1..count).fold(Devices::cpu(), |devices, _| devices.and(Device::flex(), cpu_info()));
-            let recipe = Recipe { epochs: 1, batch_size: 130, ..Recipe::preset(preset).unwrap() };
+            let network = layers.parse().unwrap();
+            let recipe = Recipe { epochs: 1, batch_size: 130, network, ..Recipe::preset("linear_v1-bn-ce").unwrap() };
             let plan = Plan::new(&recipe, &dataset).unwrap();
             let (never, mut observers) = (AtomicUsize::new(0), Observers::default());
             let run = train(&plan, &devices, plan.start(devices.main()), &never, &mut observers);
@@ -214,10 +213,15 @@ mod tests {
             (done.train_loss, done.test_loss, done.test_accuracy)
         };
         for count in [2, 3] {
-            let (one, all) = (losses("linear_v1-mse", 1), losses("linear_v1-mse", count));
-            assert!((one.0 - all.0).abs() < 1e-6 && (one.1 - all.1).abs() < 1e-6, "{one:?} {all:?}");
+            for layers in
+                ["flatten, linear 64, relu, linear classes", "flatten, linear 64, relu, dropout 0.3, linear classes"]
+            {
+                let (one, all) = (losses(layers, 1), losses(layers, count));
+                assert!((one.0 - all.0).abs() < 1e-6 && (one.1 - all.1).abs() < 1e-6, "{layers}: {one:?} {all:?}");
+            }
             // Batch normalization sees a share instead of the batch.
-            let (one, all) = (losses("linear_v1-bn-ce", 1), losses("linear_v1-bn-ce", count));
+            let normalized = "flatten, linear 128, norm, relu, linear 64, norm, relu, linear classes";
+            let (one, all) = (losses(normalized, 1), losses(normalized, count));
             assert!((one.0 - all.0).abs() < 0.1 && (one.2 - all.2).abs() < 2.0, "{one:?} {all:?}");
         }
     }

@@ -17,7 +17,7 @@ use crate::compute::replay::{Prepared, Replay};
 use crate::compute::shaders::{self, Place};
 use crate::compute::{failure, read};
 use crate::error::Result;
-use crate::network::Model;
+use crate::network::{Model, Noise};
 
 /// Steps that are done plainly before one is recorded: in the first fusion finds what belongs together, and kernels are tuned;
 /// the others allocate what the recorded one uses.
@@ -27,6 +27,8 @@ const WARM_UP: usize = 3;
 pub struct Resident {
     kept: Rc<Kept>,
     mode: Mode,
+    /// The epoch at hand, counted from 0.
+    epoch: usize,
     /// The learning rates that the device has, of every step of the epoch.
     rates: Vec<f64>,
 }
@@ -58,11 +60,12 @@ struct Kept {
     losses: Tensor<1>,
     buffers: shaders::Resident,
     batch: usize,
+    seed: u64,
 }
 
 impl Resident {
-    /// Brings a run's state into buffers that stay. `None` where a device does not run our shaders, or where a layer draws
-    /// random numbers, which burn draws on the host's word. `plain` steps are not replayed.
+    /// Brings a run's state into buffers that stay. `None` where a device does not run our shaders. `plain` steps are not
+    /// replayed.
     pub fn new(
         plan: &Plan,
         device: &Device,
@@ -70,7 +73,7 @@ impl Resident {
         train_set: &Rc<DeviceSplit>,
         plain: bool,
     ) -> Option<Self> {
-        if !train_set.uses_shaders() || plan.network().is_random() {
+        if !train_set.uses_shaders() {
             return None;
         }
         let device = device.clone().inner();
@@ -102,18 +105,28 @@ impl Resident {
             losses,
             buffers,
             batch: plan.ranges().first()?.len(),
+            seed: plan.seed(),
         };
         let mode = match plain {
             true => Mode::Plain,
             false => Prepared::new(&device).map_or(Mode::Refused, |prepared| Mode::WarmUp(WARM_UP, prepared)),
         };
-        Some(Self { kept: Rc::new(kept), mode, rates: Vec::new() })
+        Some(Self { kept: Rc::new(kept), mode, epoch: 0, rates: Vec::new() })
     }
 
-    /// Goes to a step of an epoch with this order; `rates` are the learning rates of all its steps.
-    pub fn begin_epoch(&mut self, order: &Order, position: usize, step: usize, state: &TrainState, rates: Vec<f64>) {
+    /// Goes to an epoch with this order, and to one of its steps, whose batch begins at `position`; `rates` are the learning
+    /// rates of all its steps.
+    pub fn begin_epoch(
+        &mut self,
+        order: &Order,
+        position: usize,
+        (epoch, step): (usize, usize),
+        state: &TrainState,
+        rates: Vec<f64>,
+    ) {
         self.kept.order.overwrite(order);
-        self.kept.buffers.place_at(position, step);
+        self.epoch = epoch;
+        self.kept.buffers.place_at(position, step, epoch);
         self.set_rates(step, state, rates);
     }
 
@@ -179,7 +192,7 @@ impl Resident {
             replayed = Some(kept.numbers().await?);
         }
         kept.put_back(&before);
-        kept.buffers.place_at(step * kept.batch, step);
+        kept.buffers.place_at(step * kept.batch, step, self.epoch);
         self.set_rates(step, state, self.rates.clone());
         kept.plainly(kept.batch)?;
         let plain = kept.numbers().await?;
@@ -198,7 +211,8 @@ impl Kept {
     fn plainly(&self, n: usize) -> Result<()> {
         let gone = || failure::device(&"the buffers of the run are not on this device");
         let batch = self.train_set.batch_at(&self.order, &self.progress, n).ok_or_else(gone)?;
-        let (loss, gradients) = self.step.gradients(&self.model, batch, 1.0);
+        let noise = Noise::on_device(self.seed, self.progress.clone());
+        let (loss, gradients) = self.step.gradients(&self.model, batch, noise, 1.0);
         let mut tensors = Tensors { gradients: Some(gradients), parts: Vec::new() };
         self.model.visit(&mut tensors);
         self.buffers.update(tensors.parts.into_iter().map(|(tensor, _)| tensor).collect()).ok_or_else(gone)?;

@@ -18,6 +18,7 @@ use super::resident::Resident;
 use super::state::TrainState;
 use crate::compute::{Devices, read};
 use crate::error::{Error, ErrorKind, Result};
+use crate::network::Noise;
 use crate::notice::Notice;
 
 /// Losses are read back at the end of an epoch, and in a long one at most this often in between.
@@ -151,7 +152,8 @@ impl<'a, 'o> Run<'a, 'o> {
         let steps = plan.ranges().len();
         if let (Some(resident), Some(next)) = (&mut self.resident, plan.ranges().get(state.progress.losses.len())) {
             let rates = (0..steps).map(|step| control.learning_rate(plan.learning_rate(epoch * steps + step)));
-            resident.begin_epoch(&order, next.start, state.progress.losses.len(), &state, rates.collect());
+            let rates = rates.collect();
+            resident.begin_epoch(&order, next.start, (epoch, state.progress.losses.len()), &state, rates);
         }
         for step in state.progress.losses.len()..steps {
             control.before_step().await;
@@ -193,15 +195,12 @@ impl<'a, 'o> Run<'a, 'o> {
             self.observers.tell(&Event::Step { epoch: epoch + 1, step: step + 1, batch })?;
             return Ok(state);
         }
-        let seed = plan.seed().wrapping_add(global_step as u64);
-        if plan.network().is_random() {
-            self.devices.main().seed(seed); // a resumed run drops the same
-        }
         let shares = shares(range, self.devices.count(), plan.least_share());
-        let begun = self.replicas.begin(&state.model, epoch, seed, &shares[1..], range.len());
+        let begun = self.replicas.begin(&state.model, (epoch, step), &shares[1..], range);
         let batch = self.train_set.batch(order, shares[0].clone());
         let share = shares[0].len() as f64 / range.len() as f64;
-        let (own_loss, gradients) = plan.step().gradients(&state.model, batch, share);
+        let noise = Noise::new(plan.seed(), epoch, step, 0);
+        let (own_loss, gradients) = plan.step().gradients(&state.model, batch, noise, share);
         let others = match begun.and_then(|()| self.replicas.finish()) {
             Ok(others) => others,
             Err(lost) => {

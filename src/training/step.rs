@@ -5,7 +5,7 @@ use burn::tensor::{Gradients, Tensor};
 use super::batches::Batch;
 use super::optimizer::Optimizer;
 use crate::compute::LossKind;
-use crate::network::{Model, Precision};
+use crate::network::{Model, Noise, Precision};
 
 /// What a step computes.
 #[derive(Debug, Clone, Copy)]
@@ -29,15 +29,15 @@ impl Step {
 
     /// Forward and backward: the loss `[1]` of a share of a batch, and the gradients of all parameters. Both are weighted
     /// by how much of the batch the share is; the gradients are scaled up as the precision wants it.
-    pub fn gradients(&self, model: &Model, batch: Batch, share: f64) -> (Tensor<1>, Gradients) {
-        let loss = self.loss.compute(model.forward(batch.images), batch.labels, self.smoothing);
+    pub fn gradients(&self, model: &Model, batch: Batch, noise: Noise, share: f64) -> (Tensor<1>, Gradients) {
+        let loss = self.loss.compute(model.forward_with(batch.images, noise), batch.labels, self.smoothing);
         let loss = scaled(loss, share);
         (loss.clone().inner(), scaled(loss, self.loss_scale).backward())
     }
 
-    /// Forward, backward and update over a whole batch: the model after it, and the loss `[1]` before.
+    /// Forward, backward and update over a whole batch, with nothing dropped: the model after it, and the loss `[1]` before.
     pub fn run(&self, model: Model, optimizer: &mut Optimizer, batch: Batch, learning_rate: f64) -> (Model, Tensor<1>) {
-        let (loss, gradients) = self.gradients(&model, batch, 1.0);
+        let (loss, gradients) = self.gradients(&model, batch, Noise::none(), 1.0);
         (optimizer.step(learning_rate, model, gradients), loss)
     }
 }

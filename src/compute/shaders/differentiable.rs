@@ -4,10 +4,11 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::tensor::FloatTensor;
+use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Wgpu};
 use burn::tensor::{DType, Int, Shape, Tensor};
 
+use super::dropout::Dropout;
 use super::extension::{Shaders, runs_shaders};
 use super::norm_relu;
 use crate::compute::LossKind;
@@ -58,6 +59,40 @@ impl Backward<Wgpu, 1> for Loss {
         let gradient = gradient * of_loss.unsqueeze::<2>();
         if let (Some(node), Ok(gradient)) = (node, gradient.try_into_primitive::<Wgpu>()) {
             grads.register::<Wgpu>(node.id, gradient);
+        }
+    }
+}
+
+/// Values with a share of them zeroed, as [`apply_dropout`](super::apply_dropout), while training where shaders run; `None`
+/// elsewhere.
+pub fn drop_out<const D: usize>(x: &Tensor<D>, progress: &Tensor<1, Int>, dropout: Dropout) -> Option<Tensor<D>> {
+    if !takes(x) {
+        return None;
+    }
+    let node = x.clone().try_into_primitive::<Tracked>().ok()?.node();
+    let progress = progress.clone().try_into_primitive::<Wgpu>().ok()?;
+    let y = <Wgpu as Shaders>::dropout(untracked(x)?, progress.clone(), dropout);
+    let prepared = DropOut.prepare::<NoCheckpointing>([node]).compute_bound().stateful();
+    let y = match prepared {
+        OpsKind::Tracked(prep) => prep.finish((progress, dropout), y),
+        OpsKind::UnTracked(prep) => prep.finish(y),
+    };
+    Some(Tensor::from_primitive::<Tracked>(y))
+}
+
+/// The gradient is dropped where the value was, and scaled as it was.
+#[derive(Debug)]
+struct DropOut;
+
+impl Backward<Wgpu, 1> for DropOut {
+    type State = (IntTensor<Wgpu>, Dropout);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let [node] = ops.parents;
+        let (progress, dropout) = ops.state;
+        let dy = grads.consume::<Wgpu>(&ops.node);
+        if let Some(node) = node {
+            grads.register::<Wgpu>(node.id, <Wgpu as Shaders>::dropout(dy, progress, dropout));
         }
     }
 }

@@ -7,6 +7,7 @@ use burn::backend::{Backend, Dispatch, DispatchDevice, backend_extension};
 use burn::tensor::{Device, Int, Shape, Tensor};
 use burn_wgpu::{CubeBackend, CubeTensor};
 
+use super::dropout::{self, Dropout};
 use super::{evaluate as evaluation, gather, loss, norm_relu};
 use crate::compute::LossKind;
 use crate::data::ImageShape;
@@ -58,6 +59,12 @@ pub fn view<const D: usize>(values: Tensor<1>, offset: usize, dims: [usize; D]) 
     Tensor::from_dispatch(Dispatch::view(values.into_dispatch(), offset, Shape::new(dims)))
 }
 
+/// Values with a share of them zeroed and the others scaled up, in the step that `progress` says: its second number is the step
+/// of the epoch, its third the epoch. The device must [run shaders](runs_shaders).
+pub fn apply_dropout<const D: usize>(x: Tensor<D>, progress: Tensor<1, Int>, dropout: Dropout) -> Tensor<D> {
+    Tensor::from_dispatch(Dispatch::dropout(x.into_dispatch(), progress.into_dispatch(), dropout))
+}
+
 /// The operations that burn learns here. [`gather_batch`] and [`evaluate()`] are what to call.
 #[backend_extension(Cube, Fusion)]
 pub trait Shaders: Backend {
@@ -106,6 +113,10 @@ pub trait Shaders: Backend {
         statistics: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
+    /// See [`apply_dropout`].
+    #[fusion(dtype = x, shape = x)]
+    fn dropout(x: FloatTensor<Self>, progress: IntTensor<Self>, dropout: Dropout) -> FloatTensor<Self>;
+
     /// See [`evaluate()`].
     #[fusion(dtype = results, shape = results)]
     fn evaluate(
@@ -153,6 +164,10 @@ impl Shaders for CubeBackend {
 
     fn norm_relu_gradient(x: CubeTensor, dy: CubeTensor, statistics: CubeTensor) -> (CubeTensor, CubeTensor) {
         norm_relu::launch_gradient([x, dy, statistics])
+    }
+
+    fn dropout(x: CubeTensor, progress: CubeTensor, dropout: Dropout) -> CubeTensor {
+        dropout::launch([x, progress], &dropout)
     }
 
     fn evaluate(

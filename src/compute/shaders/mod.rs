@@ -6,6 +6,7 @@
 //! hold one against the other.
 
 mod differentiable;
+mod dropout;
 mod evaluate;
 mod extension;
 mod gather;
@@ -15,9 +16,10 @@ mod norm_relu;
 mod resident;
 mod tile_grid;
 
-pub use differentiable::{Normalized, loss, norm_relu_train};
+pub use differentiable::{Normalized, drop_out, loss, norm_relu_train};
+pub use dropout::Dropout;
 pub use evaluate::VALUES_PER_IMAGE;
-pub use extension::{Shaders, evaluate, gather_batch, runs_shaders, view};
+pub use extension::{Shaders, apply_dropout, evaluate, gather_batch, runs_shaders, view};
 pub use gather::encode;
 pub use resident::{Place, Resident, Rule, progress_words, write, write_values};
 pub use tile_grid::{Gpu, Layout, Source, Tile, TileGrid, draw_on_cpu};

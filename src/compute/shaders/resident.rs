@@ -159,9 +159,9 @@ impl Resident {
         Some(())
     }
 
-    /// Says where the next step is: the position of its batch, and its number in the epoch.
-    pub fn place_at(&self, position: usize, step: usize) {
-        self.write_progress(0, &[position as u32, step as u32]);
+    /// Says where the next step is: the position of its batch, its number in the epoch, and the epoch.
+    pub fn place_at(&self, position: usize, step: usize, epoch: usize) {
+        self.write_progress(0, &[position as u32, step as u32, epoch as u32]);
     }
 
     /// Sets the factors of the steps from `step` on.

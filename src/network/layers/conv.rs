@@ -13,7 +13,7 @@ use crate::data::ImageShape;
 use crate::error::{Error, Result};
 use crate::network::precision::{half, single};
 use crate::network::text::{MAX_SIDE, Words};
-use crate::network::{Activation, Init, Precision, Shape};
+use crate::network::{Activation, Init, Noise, Precision, Shape};
 
 /// The largest kernel, stride and padding.
 const MAX_KERNEL: usize = 31;
@@ -143,7 +143,7 @@ impl Kind for Config {
 }
 
 impl Forward for Conv2d {
-    fn forward(&self, x: Activation) -> Activation {
+    fn forward(&self, x: Activation, _: &mut Noise) -> Activation {
         let x = x.maps();
         let [_, _, h, w] = x.dims();
         let Config { stride, padding, .. } = self.config;

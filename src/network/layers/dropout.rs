@@ -3,12 +3,11 @@
 use std::fmt;
 
 use burn::module::Module;
-use burn::tensor::{Distribution, Tensor};
 
 use super::kind::{Forward, Kind, OnnxGraph};
 use crate::error::Result;
 use crate::network::text::Words;
-use crate::network::{Activation, Init, Shape};
+use crate::network::{Activation, Init, Noise, Shape};
 
 /// The layer as a recipe has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,10 +36,6 @@ impl Kind for Config {
         write!(f, " {}", self.share)
     }
 
-    fn is_random(&self) -> bool {
-        self.share > 0.0
-    }
-
     fn build(&self, _: Shape, _: &mut Init) -> Dropout {
         Dropout { share: self.share }
     }
@@ -56,16 +51,10 @@ impl Kind for Config {
 }
 
 impl Forward for Dropout {
-    fn forward(&self, x: Activation) -> Activation {
-        x.map(|maps| drop_share(maps, self.share), |vectors| drop_share(vectors, self.share))
+    fn forward(&self, x: Activation, noise: &mut Noise) -> Activation {
+        match x {
+            Activation::Maps(maps) => Activation::Maps(noise.drop_out(maps, self.share)),
+            Activation::Vectors(vectors) => Activation::Vectors(noise.drop_out(vectors, self.share)),
+        }
     }
-}
-
-fn drop_share<const D: usize>(x: Tensor<D>, share: f64) -> Tensor<D> {
-    let device = x.device();
-    if share == 0.0 || !device.is_autodiff() {
-        return x;
-    }
-    let keep = Tensor::random(x.shape(), Distribution::Bernoulli(1.0 - share), &device.inner());
-    x * Tensor::from_inner(keep) / (1.0 - share)
 }

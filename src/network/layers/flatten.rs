@@ -5,7 +5,7 @@ use burn::module::Module;
 use super::kind::{Forward, Kind, OnnxAttribute, OnnxGraph};
 use crate::error::Result;
 use crate::network::text::Words;
-use crate::network::{Activation, Init, Shape};
+use crate::network::{Activation, Init, Noise, Shape};
 
 /// The layer as a recipe has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +42,7 @@ impl Kind for Config {
 }
 
 impl Forward for Flatten {
-    fn forward(&self, x: Activation) -> Activation {
+    fn forward(&self, x: Activation, _: &mut Noise) -> Activation {
         Activation::Vectors(x.vectors())
     }
 }

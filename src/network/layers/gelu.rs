@@ -6,7 +6,7 @@ use burn::tensor::activation::gelu;
 use super::kind::{Forward, Kind, OnnxGraph};
 use crate::error::Result;
 use crate::network::text::Words;
-use crate::network::{Activation, Init, Shape};
+use crate::network::{Activation, Init, Noise, Shape};
 
 /// The layer as a recipe has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +46,7 @@ impl Kind for Config {
 }
 
 impl Forward for Gelu {
-    fn forward(&self, x: Activation) -> Activation {
+    fn forward(&self, x: Activation, _: &mut Noise) -> Activation {
         x.map(gelu, gelu)
     }
 }

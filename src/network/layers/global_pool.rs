@@ -9,7 +9,7 @@ use super::pool::PoolKind;
 use crate::data::ImageShape;
 use crate::error::{Error, Result};
 use crate::network::text::Words;
-use crate::network::{Activation, Init, Shape};
+use crate::network::{Activation, Init, Noise, Shape};
 
 /// The layer as a recipe has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +59,7 @@ impl Kind for Config {
 }
 
 impl Forward for GlobalPool {
-    fn forward(&self, x: Activation) -> Activation {
+    fn forward(&self, x: Activation, _: &mut Noise) -> Activation {
         let x = x.maps();
         let [n, channels, ..] = x.dims();
         let pixels = x.flatten::<3>(2, 3);

@@ -6,7 +6,7 @@ use burn::module::Module;
 
 use crate::error::{Error, Result};
 use crate::network::text::{FromWords, Words};
-use crate::network::{Activation, Init, Shape};
+use crate::network::{Activation, Init, Noise, Shape};
 
 /// The most values between two layers, for one image.
 const MAX_VALUES: usize = 1 << 25;
@@ -56,11 +56,6 @@ pub trait Kind: Sized {
         false
     }
 
-    /// Whether the layer draws random numbers while training.
-    fn is_random(&self) -> bool {
-        false
-    }
-
     /// The layer with fresh parameters.
     fn build(&self, input: Shape, init: &mut Init) -> Self::Module;
 
@@ -79,12 +74,13 @@ pub trait Kind: Sized {
 
 /// What a layer computes of a batch; on an autodiff device it trains.
 pub trait Forward: Sized {
-    /// The output of the layer for a batch of its inputs, whose shape [`Kind::output`] has checked.
-    fn forward(&self, x: Activation) -> Activation;
+    /// The output of the layer for a batch of its inputs, whose shape [`Kind::output`] has checked. A random layer draws from
+    /// `noise`.
+    fn forward(&self, x: Activation, noise: &mut Noise) -> Activation;
 
     /// The output of layers one after the other.
-    fn sequence(layers: &[Self], x: Activation) -> Activation {
-        layers.iter().fold(x, |x, layer| layer.forward(x))
+    fn sequence(layers: &[Self], x: Activation, noise: &mut Noise) -> Activation {
+        layers.iter().fold(x, |x, layer| layer.forward(x, noise))
     }
 }
 
@@ -107,9 +103,6 @@ pub trait AnyLayer: FromWords + Clone + PartialEq + fmt::Debug + fmt::Display {
 
     /// See [`Kind::normalizes`].
     fn normalizes(&self) -> bool;
-
-    /// See [`Kind::is_random`].
-    fn is_random(&self) -> bool;
 
     /// See [`Kind::IS_ACTIVATION`].
     fn is_activation(&self) -> bool;

@@ -10,7 +10,7 @@ use super::kind::{Forward, Kind, OnnxAttribute, OnnxGraph, Parameter};
 use crate::error::{Error, Result};
 use crate::network::precision::{half, single};
 use crate::network::text::{MAX_SIDE, Words};
-use crate::network::{Activation, Init, Precision, Shape};
+use crate::network::{Activation, Init, Noise, Precision, Shape};
 
 /// The word for as many outputs as the data has classes.
 const CLASSES: &str = "classes";
@@ -93,7 +93,7 @@ impl Kind for Config {
 }
 
 impl Forward for Linear {
-    fn forward(&self, x: Activation) -> Activation {
+    fn forward(&self, x: Activation, _: &mut Noise) -> Activation {
         let (x, bias) = (x.vectors(), self.bias.as_ref().map(Param::val));
         if self.precision == Precision::F32 {
             return Activation::Vectors(linear(x, self.weight.val(), bias));

@@ -23,7 +23,7 @@ use burn::module::Module;
 
 pub use super::text::FromWords;
 use super::text::{self, Words};
-use super::{Activation, Init, Shape};
+use super::{Activation, Init, Noise, Shape};
 use crate::error::{Error, Result};
 use crate::names::unknown;
 
@@ -81,10 +81,6 @@ macro_rules! kinds {
                 match self { $(Self::$kind(layer) => layer.normalizes()),+ }
             }
 
-            fn is_random(&self) -> bool {
-                match self { $(Self::$kind(layer) => layer.is_random()),+ }
-            }
-
             fn is_activation(&self) -> bool {
                 match self { $(Self::$kind(_) => <$config>::IS_ACTIVATION),+ }
             }
@@ -107,18 +103,18 @@ macro_rules! kinds {
         }
 
         impl Forward for Built {
-            fn forward(&self, x: Activation) -> Activation {
-                match self { $(Self::$kind(layer) => layer.forward(x)),+ }
+            fn forward(&self, x: Activation, noise: &mut Noise) -> Activation {
+                match self { $(Self::$kind(layer) => layer.forward(x, noise)),+ }
             }
 
             /// Layers that belong together go to fused operations where the device has them.
-            fn sequence(layers: &[Self], mut x: Activation) -> Activation {
+            fn sequence(layers: &[Self], mut x: Activation, noise: &mut Noise) -> Activation {
                 let mut rest = layers;
                 loop {
                     (x, rest) = match rest {
                         [] => return x,
                         [Self::Norm(norm), Self::Relu(_), rest @ ..] => (norm.forward_relu(x), rest),
-                        [layer, rest @ ..] => (layer.forward(x), rest),
+                        [layer, rest @ ..] => (layer.forward(x, noise), rest),
                     };
                 }
             }

@@ -9,7 +9,7 @@ use super::kind::{Forward, Kind, OnnxAttribute, OnnxGraph, Parameter};
 use crate::compute::{cpu, shaders};
 use crate::error::Result;
 use crate::network::text::Words;
-use crate::network::{Activation, Init, Shape};
+use crate::network::{Activation, Init, Noise, Shape};
 
 /// Added to the variance.
 const EPSILON: f64 = 1e-5;
@@ -88,7 +88,7 @@ impl Kind for Config {
 }
 
 impl Forward for BatchNorm {
-    fn forward(&self, x: Activation) -> Activation {
+    fn forward(&self, x: Activation, _: &mut Noise) -> Activation {
         x.map(|maps| self.normalize(maps), |vectors| self.normalize(vectors))
     }
 }

@@ -14,7 +14,7 @@ use crate::data::ImageShape;
 use crate::error::{Error, Result};
 use crate::names::named;
 use crate::network::text::Words;
-use crate::network::{Activation, Init, Shape};
+use crate::network::{Activation, Init, Noise, Shape};
 
 /// The largest window.
 const MAX_WINDOW: usize = 64;
@@ -98,7 +98,7 @@ impl Kind for Config {
 }
 
 impl Forward for Pool {
-    fn forward(&self, x: Activation) -> Activation {
+    fn forward(&self, x: Activation, _: &mut Noise) -> Activation {
         Activation::Maps(pooled(x.maps(), &self.config))
     }
 }

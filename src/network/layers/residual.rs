@@ -5,7 +5,7 @@ use std::fmt;
 use super::kind::{AnyLayer, Forward, Kind, OnnxGraph, Parameter};
 use crate::error::{Error, Result};
 use crate::network::text::{self, Words};
-use crate::network::{Activation, Init, Shape};
+use crate::network::{Activation, Init, Noise, Shape};
 
 /// The layer as a recipe has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,10 +69,6 @@ impl<L: AnyLayer> Kind for Config<L> {
         self.layers.iter().any(AnyLayer::normalizes)
     }
 
-    fn is_random(&self) -> bool {
-        self.layers.iter().any(AnyLayer::is_random)
-    }
-
     fn build(&self, input: Shape, init: &mut Init) -> Vec<L::Built> {
         self.inputs(input).map(|(_, layer, input)| layer.build(input, init)).collect()
     }
@@ -93,8 +89,8 @@ impl<L: AnyLayer> Kind for Config<L> {
 }
 
 impl<B: Forward> Forward for Vec<B> {
-    fn forward(&self, x: Activation) -> Activation {
-        match (x.clone(), B::sequence(self, x)) {
+    fn forward(&self, x: Activation, noise: &mut Noise) -> Activation {
+        match (x.clone(), B::sequence(self, x, noise)) {
             (Activation::Maps(x), Activation::Maps(inner)) => Activation::Maps(x + inner),
             (x, inner) => Activation::Vectors(x.vectors() + inner.vectors()),
         }

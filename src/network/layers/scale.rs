@@ -7,7 +7,7 @@ use burn::module::Module;
 use super::kind::{Forward, Kind, OnnxGraph};
 use crate::error::Result;
 use crate::network::text::Words;
-use crate::network::{Activation, Init, Shape};
+use crate::network::{Activation, Init, Noise, Shape};
 
 /// The layer as a recipe has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +52,7 @@ impl Kind for Config {
 }
 
 impl Forward for Scale {
-    fn forward(&self, x: Activation) -> Activation {
+    fn forward(&self, x: Activation, _: &mut Noise) -> Activation {
         x.map(|maps| maps * self.factor, |vectors| vectors * self.factor)
     }
 }
