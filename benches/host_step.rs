@@ -77,7 +77,7 @@ struct Counts {
 
 impl Counts {
     fn now() -> Result<[f64; 2]> {
-        let path = std::env::var("NULL_COUNTS").map_err(|_| Error::usage("run benches/host_step/run"))?;
+        let path = std::env::var("DRIVER_COUNTS").map_err(|_| Error::usage("run benches/host_step/run"))?;
         let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", path.as_ref(), e))?;
         let mut numbers = text.split_whitespace().map(|number| number.parse().unwrap_or(f64::NAN));
         Ok([numbers.next().unwrap_or(f64::NAN), numbers.next().unwrap_or(f64::NAN)])

@@ -5,7 +5,7 @@
 // statistics) is taken over as it is. The CPU twin is `in_place` in src/training/optimizer.rs.
 
 struct Params {
-    // The first of these values among all parameters, and how many they are.
+    // Trained values before these, and how many these are.
     first: u32,
     count: u32,
     groups_in_row: u32,
@@ -40,6 +40,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var at = 0u;
     var value = 0.0;
     var trained = true;
+    // The place of its moments, which trained values alone have.
+    var k = params.first;
 {{ pick }}
     if !trained {
         values[at] = value;
@@ -50,7 +52,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let rate = bitcast<f32>(progress[row]);
     let step_size = bitcast<f32>(progress[row + 1u]);
     let root_correction = bitcast<f32>(progress[row + 2u]);
-    let k = params.first + i;
     let weight = values[at];
     var gradient = value * params.scale;
     if params.rule != 2u {

@@ -40,6 +40,8 @@ pub enum Advice {
     SmallerBatch(Option<usize>),
     /// Use a smaller network, or another device.
     SmallerNetwork,
+    /// Train on the CPU, and report the device, which computes wrongly.
+    TrainOnCpu,
     /// Choose a momentum above 0.
     Momentum,
     /// Use less of the train set, or another device.

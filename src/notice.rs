@@ -30,6 +30,10 @@ pub enum Notice {
     },
     /// An observer of a run failed, and the run goes on without it.
     ObserverDropped(Error),
+    /// A device is about to be compared with the CPU, before it trains for the first time.
+    Verifying(String),
+    /// The device computes what the CPU computes, which took so many seconds to find out.
+    Verified(f64),
     /// The device records steps, but a recorded one was found to compute something else than the same step done plainly, or
     /// could not be recorded; the run goes on plainly.
     NoReplay,

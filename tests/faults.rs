@@ -206,55 +206,6 @@ fn memory_stays_flat_over_many_epochs() {
     }
 }
 
-/// llvmpipe through `tests/lost_device.c`, a driver that loses its device after some submissions.
-#[test]
-fn a_driver_that_loses_its_device_ends_the_run_with_what_was_saved() {
-    let test = "a_driver_that_loses_its_device_ends_the_run_with_what_was_saved";
-    let listed = std::env::var("VK_DRIVER_FILES").unwrap_or("/usr/share/vulkan/icd.d/lvp_icd.x86_64.json".into());
-    let icd = listed.split(':').find(|path| path.contains("lvp")).and_then(|path| fs::read(path).ok());
-    let dir = tempdir().unwrap();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lost_device.c");
-    let library = dir.path().join("liblost.so");
-    let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
-    let (Some(icd), true) = (icd, built.is_ok_and(|status| status.success())) else {
-        skip(Need::Gpu, test, "there is no llvmpipe for Vulkan, or no C compiler");
-        return;
-    };
-    let icd: serde_json::Value = serde_json::from_slice(&icd).unwrap();
-    let wrapped = serde_json::json!({
-        "file_format_version": "1.0.0",
-        "ICD": { "library_path": library, "api_version": icd["ICD"]["api_version"] },
-    });
-    fs::write(dir.path().join("icd.json"), wrapped.to_string()).unwrap();
-    let train = |name: &str, after: u32| {
-        let args = ["train", "--dataset", "mnist-sample", "--device", "llvmpipe", "--optimizer", "adam"];
-        let args = [&args[..], &["--epochs", "40", "--save-every", "1", "--name", name]].concat();
-        let mut command = tinderbox(dir.path(), &args);
-        command.env("VK_DRIVER_FILES", dir.path().join("icd.json")).env("LOSE_AFTER", after.to_string());
-        command.env("LOSE_DRIVER", icd["ICD"]["library_path"].as_str().unwrap()).env_remove("RUST_BACKTRACE");
-        text(command.output().unwrap())
-    };
-    let mut resumable = 0;
-    for after in [20, 150, 300, 303, 306, 310] {
-        let name = after.to_string();
-        let (code, stdout, stderr) = train(&name, after);
-        println!("after {after} submissions: {stderr}");
-        assert_eq!(code, 1, "{stdout}{stderr}");
-        assert!(stderr.contains("error: the device") && !stderr.contains("panicked"), "{stderr}");
-        let run = format!("runs/mnist-sample/{name}");
-        if dir.path().join(&run).join("checkpoints/last").exists() {
-            assert!(stderr.contains(&format!("tinderbox train --resume {run} --device llvmpipe")), "{stderr}");
-            let epochs = fs::read_to_string(dir.path().join(&run).join("metrics.csv")).unwrap().lines().count();
-            let more = (epochs + 1).to_string();
-            assert!(
-                ok(dir.path(), &["train", "--resume", &run, "--epochs", &more, "--device", "cpu"]).contains("resuming")
-            );
-            resumable += 1;
-        }
-    }
-    assert!(resumable >= 2, "{resumable} of the runs had a checkpoint");
-}
-
 #[test]
 fn out_of_memory_on_a_device_says_what_to_do() {
     let Some(device) = gpu_request("out_of_memory_on_a_device_says_what_to_do") else { return };

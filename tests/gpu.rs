@@ -16,7 +16,7 @@ use tinderbox::network::{Architecture, Model, Noise, Precision, flat};
 use tinderbox::notice::silent;
 use tinderbox::recipe::{Augment, Recipe};
 use tinderbox::training::batches::DeviceSplit;
-use tinderbox::training::{Event, Observer, Observers, Plan, metrics, self_test, train};
+use tinderbox::training::{Event, Observer, Observers, Plan, metrics, train, verify};
 
 #[test]
 fn batches_are_the_same_on_every_device() {
@@ -95,10 +95,11 @@ fn shaders_agree_on(device: &Device) {
 }
 
 #[test]
-fn the_self_test_passes_on_every_adapter() {
-    for device in gpus("the_self_test_passes_on_every_adapter") {
-        let found = pollster::block_on(self_test(&device)).unwrap();
-        assert!(found.passed && found.difference > 0.0, "{found:?}");
+fn every_adapter_is_verified() {
+    for device in gpus("every_adapter_is_verified") {
+        let found = pollster::block_on(verify(&device)).unwrap();
+        found.refuse("the adapter").unwrap();
+        assert!(found.largest() > 0.0 && found.replayed, "{found:?}");
     }
 }
 

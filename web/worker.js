@@ -46,7 +46,7 @@ const calls = {
     return { device: JSON.parse(session.device()), presets: JSON.parse(presets()), schema: JSON.parse(schema()) };
   },
   /** @returns {Promise<{ passed: boolean, difference: number | null }>} */
-  self_test: async () => JSON.parse(await session.self_test()),
+  verify: async () => JSON.parse(await session.verify()),
   /**
    * @param {string} name
    * @param {string[]} names

@@ -6,13 +6,13 @@ use super::measure::{Bench, Effort, Progress};
 use super::training;
 use crate::compute::Devices;
 use crate::data::Dataset;
-use crate::error::{Error, ErrorKind, Result};
-use crate::training::self_test;
+use crate::error::Result;
+use crate::training::verify;
 
 /// Measures a device, and returns the seconds that warming up took. `dataset` is the sample that comes with the program.
 ///
 /// # Errors
-/// Device: it failed, was lost, or is out of memory. Training: its results are not those of the CPU.
+/// Device: it failed, was lost, is out of memory, or computes wrongly.
 pub async fn measure(
     devices: &Devices,
     effort: Effort,
@@ -20,12 +20,8 @@ pub async fn measure(
     tell: &mut dyn FnMut(Progress<'_>),
 ) -> Result<f64> {
     let mut bench = Bench::new(devices, effort, tell);
-    bench.begin("the self-test");
-    let test = self_test(devices.main()).await?;
-    if !test.passed {
-        let message = format!("wrong results: the self-test differs from the CPU by {}", test.difference);
-        return Err(Error::new(ErrorKind::Training, message));
-    }
+    bench.begin("the comparison with the CPU");
+    verify(devices.main()).await?.refuse(&devices.info().name)?; // fast and wrong is a failure
     bench.transfers().await?;
     bench.memory().await?;
     bench.arithmetic().await?;

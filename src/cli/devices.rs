@@ -5,9 +5,10 @@ use serde::Serialize;
 
 use super::output::print_json;
 use super::terminal::say;
-use crate::compute::{DeviceInfo, Request, choose, list};
+use crate::compute::{Candidate, DeviceInfo, Request, choose, list};
 use crate::error::Result;
 use crate::report::experiment::text_table;
+use crate::runs::verified::is_remembered;
 
 /// List the adapters of every API and the CPU backend, and mark the one that a bare run takes.
 ///
@@ -29,13 +30,18 @@ struct Row<'a> {
 }
 
 pub fn run(args: DevicesArgs) -> Result<()> {
-    let candidates = list(&Request::Name(String::new()));
+    let mut candidates = list(&Request::Name(String::new()));
+    for Candidate { info, .. } in &mut candidates {
+        info.verified = info.verified.map(|_| is_remembered(info));
+    }
     let default = choose(&candidates, &Request::Best)?;
     let rows = candidates.iter().enumerate().map(|(index, c)| Row { index, default: index == default, info: &c.info });
     if args.json {
         return print_json(&rows.collect::<Vec<_>>());
     }
-    let head = ["", "index", "name", "kind", "api", "driver", "f16", "subgroups", "buffer"].map(String::from).to_vec();
+    let head = ["", "index", "name", "kind", "api", "driver", "f16", "subgroups", "buffer", "verified"]
+        .map(String::from)
+        .to_vec();
     let table: Vec<Vec<String>> = std::iter::once(head)
         .chain(rows.map(|row| {
             let info = row.info;
@@ -49,6 +55,7 @@ pub fn run(args: DevicesArgs) -> Result<()> {
                 if info.f16 { "yes" } else { "no" }.into(),
                 info.subgroup_sizes.map_or("no".into(), |(low, high)| format!("{low}-{high}")),
                 info.max_buffer_bytes.map_or("any".into(), |bytes| format!("{} MiB", bytes >> 20)),
+                info.verified.map_or("", |yes| if yes { "yes" } else { "no" }).into(),
             ]
         }))
         .collect();
@@ -58,6 +65,8 @@ pub fn run(args: DevicesArgs) -> Result<()> {
             say!("{} cannot train: {reason}", candidate.info);
         }
     }
-    say!("* is what a bare run takes");
+    say!(
+        "* is what a bare run takes; verified: found to compute what the CPU computes, as the first training on it asks"
+    );
     Ok(())
 }

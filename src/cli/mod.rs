@@ -19,6 +19,7 @@ mod shell;
 mod signals;
 mod terminal;
 mod train;
+mod verify;
 mod words;
 mod worker;
 
@@ -51,6 +52,7 @@ enum Command {
     Samples(samples::SamplesArgs),
     Models(models::ModelsArgs),
     Devices(devices::DevicesArgs),
+    Verify(verify::VerifyArgs),
     Bench(bench::BenchArgs),
     Serve(serve::ServeArgs),
     Export(export::ExportArgs),
@@ -84,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Samples(args) => samples::run(args),
         Command::Models(args) => models::run(args),
         Command::Devices(args) => devices::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Export(args) => export::run(args),

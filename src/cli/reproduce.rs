@@ -137,7 +137,7 @@ pub fn run(args: ReproduceArgs) -> Result<()> {
     jobs.iter().try_for_each(|job| job.plan.check_devices(&devices))?;
     let experiment = args.name.unwrap_or_else(|| folder.into());
     let stop = signals::install()?;
-    let session = Session { devices, origin, save_every: None, keep: 0, stop: &stop };
+    let session = Session { keep: 0, ..Session::new(devices, origin, &stop, &mut terminal::tell)? };
     let runs = session.train_each(&args.out, &experiment, &jobs, &mut terminal::observers, &mut terminal::tell);
     let runs = runs.map_err(|e| words::with_devices(e, args.device.device.as_deref()))?;
     if runs.len() < jobs.len() {

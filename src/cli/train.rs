@@ -119,7 +119,8 @@ fn fresh(args: &TrainArgs) -> Result<()> {
     jobs.iter().try_for_each(|job| job.plan.check_devices(&devices))?;
     let stop = signals::install()?;
     let keep = args.keep.map_or(1, |n| n as usize);
-    let session = Session { devices, origin, save_every: args.save_every.map(|n| n as usize), keep, stop: &stop };
+    let save_every = args.save_every.map(|n| n as usize);
+    let session = Session { save_every, keep, ..Session::new(devices, origin, &stop, &mut terminal::tell)? };
     let experiment = recipe.dataset.plain_name();
     if !jobs.is_empty() {
         let name = args.name.clone().unwrap_or_else(|| format!("sweep-{experiment}-{}", recipe.short_name()));
@@ -156,14 +157,15 @@ fn resume(args: &TrainArgs, dir: RunDir) -> Result<()> {
         dir.write_recipe(&recipe)?; // more epochs than before, say
     }
     let (began_on, info) = (dir.device()?, devices.info());
-    if began_on != *info {
+    if !began_on.is_same(info) {
         eprintln!("notice: this run began on {began_on}; it goes on with numbers a little different there");
         dir.write_device(info)?;
     }
     // A run that goes on keeps as many as it has.
     let keep = args.keep.map_or(older_count(&dir.checkpoints()).max(1), |n| n as usize);
     let stop = signals::install()?;
-    let session = Session { devices, origin, save_every: args.save_every.map(|n| n as usize), keep, stop: &stop };
+    let save_every = args.save_every.map(|n| n as usize);
+    let session = Session { save_every, keep, ..Session::new(devices, origin, &stop, &mut terminal::tell)? };
     say!("{}", session.headline(&plan));
     train(args, &session, &plan, &dir, saved, gpu)
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::error::{Advice, Error};
 use crate::names::quote;
 use crate::notice::Notice;
+use crate::report::console::duration;
 
 /// An error as it is told on the terminal, with what to do next.
 pub fn error(e: &Error) -> String {
@@ -19,6 +20,11 @@ fn advice_words(advice: &Advice) -> String {
     match advice {
         Advice::SmallerBatch(_) => "; use a smaller --batch or --width".into(),
         Advice::SmallerNetwork => ": use a smaller network, or another --device".into(),
+        Advice::TrainOnCpu => {
+            ". Train with --device cpu; `tinderbox verify --device DEVICE` prints what to report, to the maintainers and to the \
+             vendor of the driver"
+                .into()
+        }
         Advice::Momentum => ", such as --momentum 0.9".into(),
         Advice::LessData => ": train on less with --fraction, or on another --device".into(),
         Advice::SinglePrecision => {
@@ -74,6 +80,12 @@ pub fn notice(notice: &Notice) -> String {
         Notice::LeftOut(e) => format!("warning: left out: {}", error(e)),
         Notice::LeftOutMore(count) => format!("warning: left out {count} more files"),
         Notice::ObserverDropped(e) => format!("warning: {}. Training goes on without it", error(e)),
+        Notice::Verifying(device) => {
+            format!("notice: {device} is compared with the CPU, once for this driver and this version of the program")
+        }
+        Notice::Verified(seconds) => {
+            format!("notice: it computes what the CPU computes; finding that out took {}", duration(*seconds))
+        }
         Notice::NoReplay => {
             "notice: a recorded step did not repeat what a plain step computes on this device: training goes \
                              on plainly, and slower"

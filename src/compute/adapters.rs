@@ -66,6 +66,10 @@ pub struct DeviceInfo {
     pub subgroup_sizes: Option<(u32, u32)>,
     /// The largest buffer, in bytes; `None` where memory is the only limit.
     pub max_buffer_bytes: Option<u64>,
+    /// Whether it was found to compute what the CPU computes, by this version of the program and with this driver. None for the
+    /// CPU itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<bool>,
     /// Why the adapter cannot train, if it cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unusable: Option<String>,
@@ -86,6 +90,14 @@ impl DeviceInfo {
     pub fn each(&self) -> Vec<Self> {
         let alone = Self { others: Vec::new(), ..self.clone() };
         std::iter::once(alone).chain(self.others.clone()).collect()
+    }
+
+    /// Whether both are the same devices, verified or not.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let each = |info: &Self| -> Vec<Self> {
+            info.each().into_iter().map(|device| Self { verified: None, ..device }).collect()
+        };
+        each(self) == each(other)
     }
 }
 
@@ -124,6 +136,7 @@ pub fn list(request: &Request) -> Vec<Candidate> {
             f16: true,
             subgroup_sizes: Some((32, 32)),
             max_buffer_bytes: None,
+            verified: Some(false),
             unusable: None,
             others: Vec::new(),
         };
@@ -194,6 +207,7 @@ pub fn describe(adapter: &wgpu::Adapter) -> DeviceInfo {
             .contains(wgpu::Features::SUBGROUP)
             .then_some((info.subgroup_min_size, info.subgroup_max_size)),
         max_buffer_bytes: Some(largest_buffer),
+        verified: Some(false),
         unusable,
         others: Vec::new(),
     }
@@ -222,6 +236,7 @@ pub fn cpu_info() -> DeviceInfo {
         f16: false,
         subgroup_sizes: None,
         max_buffer_bytes: None,
+        verified: None,
         unusable: None,
         others: Vec::new(),
     }

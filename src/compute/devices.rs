@@ -51,6 +51,17 @@ impl Devices {
         &self.info
     }
 
+    /// Notes that one of them, counted from the main one, was found to compute what the CPU computes.
+    pub fn set_verified(&mut self, index: usize) {
+        let info = match index.checked_sub(1) {
+            None => Some(&mut self.info),
+            Some(other) => self.info.others.get_mut(other),
+        };
+        if let Some(info) = info {
+            info.verified = Some(true);
+        }
+    }
+
     /// How many they are.
     pub fn count(&self) -> usize {
         1 + self.others.len()

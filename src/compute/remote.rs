@@ -241,6 +241,7 @@ pub fn connect(address: &str) -> Result<(Device, DeviceInfo)> {
         f16: device.supports_dtype(DType::F16),
         subgroup_sizes: None,
         max_buffer_bytes: None,
+        verified: Some(false),
         unusable: None,
         others: Vec::new(),
     };

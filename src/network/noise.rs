@@ -26,7 +26,7 @@ enum Step {
     /// The step of the epoch, and the epoch.
     Known([u32; 2]),
     /// Second and third of these numbers, on the device, which counts its steps by itself.
-    OnDevice(Tensor<1, Int>),
+    OnDevice(Box<Tensor<1, Int>>),
 }
 
 impl Noise {
@@ -43,7 +43,7 @@ impl Noise {
     /// The numbers of the step that a device [that runs shaders](shaders::runs_shaders) is at: `progress` is the position of the
     /// batch, the step of the epoch, and the epoch.
     pub fn on_device(seed: u64, progress: Tensor<1, Int>) -> Self {
-        Self { step: Step::OnDevice(progress), seed, first_image: 0, layers: 0 }
+        Self { step: Step::OnDevice(Box::new(progress)), seed, first_image: 0, layers: 0 }
     }
 
     /// Zeroes a share, from 0 to below 1, of values `[n, ...]`, and scales up the others.
@@ -62,7 +62,7 @@ impl Noise {
                 if let Some(dropped) = shaders::drop_out(&x, progress, dropout) {
                     return dropped;
                 }
-                shaders::apply_dropout(Tensor::ones(dims, &device), progress.clone(), dropout)
+                shaders::apply_dropout(Tensor::ones(dims, &device), Tensor::clone(progress), dropout)
             }
             Step::Known(step) => {
                 Tensor::from_data(TensorData::new(mask(&dropout, *step, x.shape().num_elements()), dims), &device)

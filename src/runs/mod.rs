@@ -8,6 +8,7 @@ mod resume;
 mod session;
 pub mod sweep;
 mod trained;
+pub mod verified;
 
 pub use checkpoint::{Saved, load, newest_whole, older_count, save};
 pub use folder::RunDir;

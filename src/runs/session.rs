@@ -8,6 +8,7 @@ use super::checkpoint::Saved;
 use super::folder::{RunDir, plain};
 use super::keep::Checkpoints;
 use super::resume::{check_same_recipe, resume_point};
+use super::verified::verify_once;
 use crate::compute::{Devices, failure};
 use crate::data::{DatasetInfo, Origin};
 use crate::error::{Advice, Error, ErrorKind, Result};
@@ -43,7 +44,17 @@ pub struct Job {
     pub plan: Plan,
 }
 
-impl Session<'_> {
+impl<'s> Session<'s> {
+    /// Verifies the devices, unless that was done before; a checkpoint is saved about every ten seconds, and one older one
+    /// stays.
+    ///
+    /// # Errors
+    /// Device: one computes wrongly, or failed.
+    pub fn new(mut devices: Devices, origin: Origin, stop: &'s AtomicUsize, notices: Notices<'_>) -> Result<Self> {
+        verify_once(&mut devices, notices)?;
+        Ok(Self { devices, origin, save_every: None, keep: 1, stop })
+    }
+
     /// What is about to be trained, in two lines.
     pub fn headline(&self, plan: &Plan) -> String {
         let (recipe, data) = (plan.recipe(), plan.data());

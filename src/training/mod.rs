@@ -12,13 +12,13 @@ mod plan;
 mod resident;
 mod rule;
 mod run;
-mod self_test;
 mod state;
 mod step;
+mod verify;
 
 pub use events::{Event, Observer, Observers};
 pub use plan::Plan;
 pub use run::{StepControl, train, train_with};
-pub use self_test::{SelfTest, self_test};
 pub use state::{Progress, TrainState};
 pub use step::Step;
+pub use verify::{Check, Verification, verify};

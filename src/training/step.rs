@@ -1,4 +1,4 @@
-//! The only forward, backward and update: for the loop, for replicas, for benchmarks and for the self-test.
+//! The only forward, backward and update: for the loop, for replicas, and for benchmarks.
 
 use burn::tensor::{Gradients, Tensor};
 

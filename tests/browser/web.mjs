@@ -1,6 +1,6 @@
 // The page in headless Chromium: node tests/browser/web.mjs TINDERBOX RUN [SCREENSHOTS]
 // RUN is a finished run on mnist-sample, whose weights `tinderbox serve` hands to the page. Without an adapter the page
-// must do everything on the CPU; with SwiftShader as WebGPU adapter, the same after its self-test.
+// must do everything on the CPU; with SwiftShader as WebGPU adapter, the same after it was compared with the CPU.
 // TINDERBOX_TEST_DATA=DIR has the real CIFAR-10; TINDERBOX_TEST_LONG=1 waits for all of the benchmark on WebGPU. ONLY=words runs the checks that have the words in their names.
 import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
@@ -543,7 +543,7 @@ try {
     const timeout = 400_000;
     await ready(page, "", timeout);
     console.log(`  ${await text(page, "badge")}`);
-    assert.match(await text(page, "badge"), /WebGPU · self-test passed/);
+    assert.match(await text(page, "badge"), /WebGPU · computes what the CPU computes/);
     assert.match(await text(page, "data-about"), /drawn by tile_grid.wgsl/);
     await everything(page, { epochs: 2, timeout });
     console.log(`  ${await text(page, "progress")}`);

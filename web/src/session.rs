@@ -20,7 +20,7 @@ use tinderbox::error::Error;
 use tinderbox::network::{Model, flat};
 use tinderbox::training::batches::{DeviceSplit, one_image};
 use tinderbox::training::metrics::evaluate;
-use tinderbox::training::self_test;
+use tinderbox::training::verify;
 use tinderbox::weights::{self, Metadata};
 use wasm_bindgen::prelude::*;
 use web_sys::OffscreenCanvas;
@@ -84,7 +84,7 @@ impl Session {
             let (device, info, setup) = open_browser().await.map_err(thrown)?;
             setup.device.set_device_lost_callback(|_, reason| tell_lost(&reason));
             // burn's own handler panics, which in a page ends the worker; whether results are right all the same is what
-            // the self-test finds out.
+            // the comparison with the CPU finds out.
             setup.device.on_uncaptured_error(std::sync::Arc::new(|e| warn(&e.to_string())));
             let gpu = Gpu { device: setup.device.clone(), queue: setup.queue.clone() };
             (device, info, Some((gpu, setup)))
@@ -109,10 +109,15 @@ impl Session {
         json(&self.inside.info)
     }
 
-    /// Compares this device with the CPU, shaders of our own included; as JSON: `passed`, `difference`. On the CPU there
-    /// is nothing to compare.
-    pub async fn self_test(&self) -> Result<String, JsError> {
-        json(&self_test(&self.inside.device).await.map_err(thrown)?)
+    /// Compares this device with the CPU; as JSON: the `checks`, and whether steps are `replayed`. On the CPU there is nothing to
+    /// compare.
+    ///
+    /// # Errors
+    /// The device computes wrongly, or failed.
+    pub async fn verify(&self) -> Result<String, JsError> {
+        let found = verify(&self.inside.device).await.map_err(thrown)?;
+        found.refuse(&self.inside.info.name).map_err(thrown)?;
+        json(&found)
     }
 
     /// Takes a data set from its uncompressed files: MNIST's four, CIFAR-10's `.bin` files, or its archive. What it is, as

@@ -129,7 +129,7 @@ impl Resident {
         let sources = sources.into_iter().map(on_device).collect::<Option<Vec<_>>>()?;
         let most = self.values.client.properties().hardware.max_bindings as usize;
         let at_once = most.saturating_sub(OWN_BINDINGS).clamp(1, 64);
-        // Trained values are counted without the gaps, as the moments are.
+        // Trained values alone have moments.
         let mut first = 0;
         for (places, sources) in places.chunks(at_once).zip(sources.chunks(at_once)) {
             let count: usize = places.iter().map(|place| place.len).sum();
@@ -148,7 +148,7 @@ impl Resident {
             let own = [&self.values, &self.moments[0], &self.moments[1], &self.progress];
             let tensors: Vec<&CubeTensor> = own.into_iter().chain(sources).collect();
             run(Update { places: places.to_vec() }, THREADS, groups, &tensors, &params);
-            first += count;
+            first += places.iter().filter(|place| place.trained).map(|place| place.len).sum::<usize>();
         }
         Some(())
     }
@@ -192,7 +192,7 @@ struct Update {
 
 impl KernelSource for Update {
     fn source(&self) -> SourceTemplate {
-        let (mut sources, mut pick, mut start) = (String::new(), String::new(), 0);
+        let (mut sources, mut pick, mut start, mut moments) = (String::new(), String::new(), 0, 0);
         for (i, Place { offset, len, trained }) in self.places.iter().enumerate() {
             let binding = OWN_BINDINGS + i;
             sources += &format!("@group(0) @binding({binding}) var<storage, read_write> source_{i}: array<f32>;\n");
@@ -200,9 +200,10 @@ impl KernelSource for Update {
             let otherwise = if i == 0 { "    " } else { " else " };
             pick += &format!(
                 "{otherwise}if i < {end}u {{\n        at = {offset}u + i - {start}u;\n        value = source_{i}[i - \
-                 {start}u];\n        trained = {trained};\n    }}"
+                 {start}u];\n        trained = {trained};\n        k += {moments}u + i - {start}u;\n    }}"
             );
             start = end;
+            moments += if *trained { *len } else { 0 };
         }
         SourceTemplate::new(include_str!("../../../shaders/update.wgsl"))
             .register("sources", sources)
