@@ -15,21 +15,8 @@ use tinderbox::error::Result;
 use tinderbox::network::flat;
 use tinderbox::notice::silent;
 use tinderbox::recipe::{Augment, OptimizerConfig, Recipe};
-use tinderbox::training::{Event, Observer, Observers, Plan, Progress, StepControl, TrainState, train_with};
+use tinderbox::training::{Event, Observer, Observers, Plan, Progress, TrainState, Uninterrupted, train_with};
 use tinderbox::weights;
-
-/// Steps replayed where the device can, or one operation after the other.
-struct Control {
-    plain: bool,
-}
-
-impl StepControl for Control {
-    async fn before_step(&mut self) {}
-
-    fn is_plain(&self) -> bool {
-        self.plain
-    }
-}
 
 /// What a run leaves.
 #[derive(Debug, PartialEq)]
@@ -61,7 +48,14 @@ fn run(
     observers: &mut Observers<'_>,
 ) -> Result<TrainState> {
     let devices = Devices::one(device.clone(), cpu_info());
-    pollster::block_on(train_with(&mut Control { plain }, plan, &devices, state, &STOP.with(Clone::clone), observers))
+    pollster::block_on(train_with(
+        &mut Uninterrupted { plain },
+        plan,
+        &devices,
+        state,
+        &STOP.with(Clone::clone),
+        observers,
+    ))
 }
 
 thread_local! {

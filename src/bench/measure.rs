@@ -6,6 +6,7 @@ use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use web_time::Instant;
 
 use super::schema::Measurement;
+use crate::compute::shaders::Gpu;
 use crate::compute::{AdapterKind, DeviceInfo, Devices, failure, is_cpu, read};
 use crate::data::Dataset;
 use crate::error::{Error, ErrorKind, Result};
@@ -43,11 +44,24 @@ pub(super) struct Bench<'a> {
     pub devices: Devices,
     /// The device itself.
     pub device: Device,
+    /// What it takes to ask it for more than burn does, where it is a GPU.
+    pub gpu: Option<Gpu>,
+    /// The most that was seen of it.
+    pub peaks: Peaks,
     /// How much is measured.
     pub effort: Effort,
     /// Seconds of warming up so far.
     pub warmup: f64,
     tell: &'a mut dyn FnMut(Progress<'_>),
+}
+
+/// The most that was seen of a device, a second.
+#[derive(Default)]
+pub(super) struct Peaks {
+    /// Floating point operations in single precision, of a product of matrices.
+    pub flops: Option<f64>,
+    /// Bytes, read and written.
+    pub bytes: Option<f64>,
 }
 
 /// How far a benchmark is.
@@ -60,9 +74,9 @@ pub enum Progress<'a> {
 
 impl<'a> Bench<'a> {
     /// Nothing is measured yet.
-    pub fn new(devices: &Devices, effort: Effort, tell: &'a mut dyn FnMut(Progress<'_>)) -> Self {
+    pub fn new(devices: &Devices, gpu: Option<Gpu>, effort: Effort, tell: &'a mut dyn FnMut(Progress<'_>)) -> Self {
         let device = devices.main().clone().inner();
-        Self { devices: devices.clone(), device, effort, warmup: 0.0, tell }
+        Self { devices: devices.clone(), device, gpu, peaks: Peaks::default(), effort, warmup: 0.0, tell }
     }
 
     /// Says what is measured next.
@@ -144,7 +158,9 @@ impl<'a> Bench<'a> {
         let values = Tensor::<1>::ones([n], &self.device);
         let seconds = self.seconds(|| values.clone() * 2.0).await?;
         // Read once, written once.
-        self.rate("memory", "GB/s", 8e-9 * n as f64, &seconds, Some(format!("{} MB, times 2", (4 * n) >> 20)));
+        let bytes = 8.0 * n as f64;
+        self.peaks.bytes = seconds.iter().map(|s| bytes / s).reduce(f64::max);
+        self.rate("memory", "GB/s", 1e-9 * bytes, &seconds, Some(format!("{} MB, times 2", (4 * n) >> 20)));
         Ok(())
     }
 
@@ -162,7 +178,11 @@ impl<'a> Bench<'a> {
             let product = || matrix.clone().matmul(matrix.clone()).flatten::<1>(0, 1);
             let seconds = self.seconds(product).await?;
             check_ones(&name, product().narrow(0, n * n / 2, 1), n).await?;
-            self.rate(&name, "GFLOP/s", 2e-9 * (n as f64).powi(3), &seconds, Some(format!("{n}x{n}")));
+            let flop = 2.0 * (n as f64).powi(3);
+            if dtype == FloatDType::F32 {
+                self.peaks.flops = seconds.iter().map(|s| flop / s).reduce(f64::max);
+            }
+            self.rate(&name, "GFLOP/s", 1e-9 * flop, &seconds, Some(format!("{n}x{n}")));
 
             let name = format!("conv_{suffix}");
             self.begin(&name);

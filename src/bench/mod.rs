@@ -8,6 +8,7 @@ mod measure;
 mod render;
 mod run;
 mod schema;
+mod steps;
 mod training;
 
 pub use measure::{Effort, Progress};

@@ -5,21 +5,23 @@ use std::sync::Arc;
 use super::measure::{Bench, Effort, Progress};
 use super::training;
 use crate::compute::Devices;
+use crate::compute::shaders::Gpu;
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::training::verify;
 
-/// Measures a device, and returns the seconds that warming up took. `dataset` is the sample that comes with the program.
+/// Measures a device, and returns the seconds that warming up took. `gpu` counts submissions, where it is known. `dataset` is the sample that comes with the program.
 ///
 /// # Errors
 /// Device: it failed, was lost, is out of memory, or computes wrongly.
 pub async fn measure(
     devices: &Devices,
+    gpu: Option<Gpu>,
     effort: Effort,
     dataset: &Arc<Dataset>,
     tell: &mut dyn FnMut(Progress<'_>),
 ) -> Result<f64> {
-    let mut bench = Bench::new(devices, effort, tell);
+    let mut bench = Bench::new(devices, gpu, effort, tell);
     bench.begin("the comparison with the CPU");
     verify(devices.main()).await?.refuse(&devices.info().name)?; // fast and wrong is a failure
     bench.transfers().await?;

@@ -4,43 +4,41 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use web_time::Instant;
 
-use super::measure::{Bench, finish};
+use super::measure::Bench;
+use super::steps::Steps;
 use crate::compute::Devices;
 use crate::data::{Dataset, Identity, ImageShape};
 use crate::error::{Error, ErrorKind, Result};
 use crate::network::Model;
 use crate::recipe::Recipe;
-use crate::training::batches::Batch;
-use crate::training::{Event, Observer, Observers, Plan, Step, TrainState, train};
+use crate::training::{Event, Observer, Observers, Plan, TrainState, train};
 
 /// Test accuracy that the sample is trained to, in percent.
 const TARGET: f64 = 95.0;
+/// A batch and a width of channels with hardly anything to compute, where what is left is the host's part.
+const TINY_BATCH: usize = 4;
+const TINY: f64 = 0.0625;
+
 /// Seconds after which training to an accuracy is not repeated.
 const LONG: f64 = 60.0;
 
 /// Training and inference of the sample's networks and of a convolutional one.
 pub(super) async fn measure(bench: &mut Bench<'_>, dataset: &Arc<Dataset>) -> Result<()> {
-    linear(bench, dataset).await?;
+    linear(bench, dataset.shape()).await?;
     inference(bench, dataset).await?;
     time_to_accuracy(bench, dataset).await?;
     vgg(bench).await
 }
 
-/// Epochs of `linear_v1` with batch normalization on the sample, batch 500.
-async fn linear(bench: &mut Bench<'_>, dataset: &Arc<Dataset>) -> Result<()> {
-    bench.begin("train_linear_v1");
-    let recipe = Recipe { epochs: bench.effort.repeats + 1, ..sample("linear_v1-bn-ce")? };
-    let trained = run(&recipe, dataset, &bench.devices).await?;
-    let history = &trained.progress.history;
-    let seconds = |i: usize| dataset.train.len() as f64 / history[i].images_per_second;
-    bench.warmup += (seconds(0) - seconds(1)).max(0.0);
-    let rest: Vec<f64> = (1..history.len()).map(seconds).collect();
-    bench.rate("train_linear_v1", "images/s", dataset.train.len() as f64, &rest, Some("batch 500".into()));
-    Ok(())
+/// Steps of `linear_v1` with batch normalization.
+async fn linear(bench: &mut Bench<'_>, shape: ImageShape) -> Result<()> {
+    let recipe = Recipe::preset("linear_v1-bn-ce")?;
+    let tiny = Recipe { batch_size: TINY_BATCH, ..recipe.clone() };
+    Steps { name: "linear_v1", recipe, shape, steps: 8, note: None }.rate(bench).await?;
+    Steps { name: "linear_v1", recipe: tiny, shape, steps: 100, note: None }.host(bench).await
 }
 
 /// Wall time from the first step until the test accuracy is reached, from one and the same seed.
@@ -125,36 +123,22 @@ async fn infer(
     Ok(())
 }
 
-/// Steps of `vgg11` with Adam on made-up images; narrow and in small batches on a software adapter, and then under
-/// another name.
+/// Steps of `vgg11` with Adam; narrow and in small batches on a software adapter, and then under another name.
 async fn vgg(bench: &mut Bench<'_>) -> Result<()> {
     let narrow = bench.effort.software;
     let (name, width, batch) = if narrow { ("vgg11_narrow", 0.125, 16) } else { ("vgg11", 1.0, 128) };
     let note = if narrow { Some(format!("width {width}")) } else { None };
     let shape = ImageShape { channels: 3, height: 32, width: 32 };
-    let base = Recipe::preset("cifar10-vgg11")?;
-    let recipe = Recipe { network: base.network.clone().with(|settings| settings.width = width), ..base };
-    let full = format!("train_{name}");
-    bench.begin(&full);
-    let device = bench.device.clone().autodiff();
-    let step = Step::new(recipe.loss, recipe.label_smoothing, recipe.precision);
-    let mut optimizer = step.optimizer(recipe.optimizer);
-    let mut model = recipe.model(shape, 10, &device)?;
-    let (images, labels) = made_up(batch, shape, &bench.device);
-    let mut seconds = Vec::new();
-    for _ in 0..bench.effort.repeats + 2 {
-        let start = Instant::now();
-        let made_up = Batch { images: images.clone(), labels: labels.clone() };
-        let (next, loss) = step.run(model, &mut optimizer, made_up, recipe.learning_rate);
-        model = next;
-        finish(loss).await?;
-        seconds.push(start.elapsed().as_secs_f64());
-    }
-    let rest = seconds.split_off(2); // the first two compile, tune, and fill caches
-    bench.warmup += seconds.iter().map(|s| (s - rest[0]).max(0.0)).sum::<f64>();
-    let about = with_batch(&note, batch);
-    bench.rate(&full, "images/s", batch as f64, &rest, Some(about));
-    infer(bench, name, note, &model.valid(), shape).await
+    let wide = |width: f64, batch_size| -> Result<Recipe> {
+        let base = Recipe::preset("cifar10-vgg11")?;
+        let network = base.network.clone().with(|settings| settings.width = width);
+        Ok(Recipe { network, batch_size, ..base })
+    };
+    let recipe = wide(width, batch)?;
+    Steps { name, recipe: recipe.clone(), shape, steps: 2, note: note.clone() }.rate(bench).await?;
+    infer(bench, name, note, &recipe.model(shape, 10, &bench.device)?, shape).await?;
+    let tiny = wide(TINY, TINY_BATCH)?;
+    Steps { name: "vgg11", recipe: tiny, shape, steps: 20, note: Some(format!("width {TINY}")) }.host(bench).await
 }
 
 /// A note, if there is one, and the batch size.

@@ -206,6 +206,7 @@ fn follow(child: &mut Child, timeout: Duration, row: &mut Row) -> Option<String>
                 row.measurements.push(measurement);
             }
             Ok(Line::Finished { warmup_seconds, tuned }) => {
+                row.device.verified = row.device.verified.map(|_| true); // else it would have failed
                 (row.warmup_seconds, row.tuned) = (warmup_seconds, tuned);
                 return None;
             }
@@ -235,9 +236,10 @@ fn measure(index: usize, quick: bool) -> Result<()> {
         let request = Request::Index(index);
         let candidate = candidates.swap_remove(choose(&candidates, &request)?);
         let (effort, info) = (Effort::new(quick, &candidate.info), candidate.info.clone());
-        let devices = Devices::one(candidate.open()?, info);
+        let (device, gpu) = candidate.open_shared()?;
+        let devices = Devices::one(device, info);
         let sample = Arc::new(load(&Identity::MnistSample, None, &mut silent)?.dataset);
-        pollster::block_on(bench::measure(&devices, effort, &sample, &mut |progress| match progress {
+        pollster::block_on(bench::measure(&devices, gpu, effort, &sample, &mut |progress| match progress {
             Progress::Begin(name) => tell(&Line::Begin(name.into())),
             Progress::Done(measurement) => tell(&Line::Done(measurement)),
         }))

@@ -5,6 +5,7 @@ mod adapters;
 pub mod cpu;
 mod devices;
 pub mod failure;
+pub mod launches;
 mod loss_kind;
 mod open;
 mod read;

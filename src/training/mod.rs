@@ -18,7 +18,7 @@ mod verify;
 
 pub use events::{Event, Observer, Observers};
 pub use plan::Plan;
-pub use run::{StepControl, train, train_with};
+pub use run::{StepControl, Uninterrupted, train, train_with};
 pub use state::{Progress, TrainState};
 pub use step::Step;
 pub use verify::{Check, Verification, verify};

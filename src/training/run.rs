@@ -43,10 +43,18 @@ pub trait StepControl {
 }
 
 /// One step after the other, as fast as the device goes.
-struct Uninterrupted;
+#[derive(Debug, Default)]
+pub struct Uninterrupted {
+    /// See [`StepControl::is_plain`].
+    pub plain: bool,
+}
 
 impl StepControl for Uninterrupted {
     async fn before_step(&mut self) {}
+
+    fn is_plain(&self) -> bool {
+        self.plain
+    }
 }
 
 /// Trains until the plan's epochs are done, the patience runs out, or `stop` holds a signal's number. The main one of
@@ -62,7 +70,7 @@ pub async fn train(
     stop: &AtomicUsize,
     observers: &mut Observers<'_>,
 ) -> Result<TrainState> {
-    train_with(&mut Uninterrupted, plan, devices, state, stop, observers).await
+    train_with(&mut Uninterrupted::default(), plan, devices, state, stop, observers).await
 }
 
 /// Trains as [`train`] does, with somebody who has a say before every step.

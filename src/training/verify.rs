@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::events::{Event, Observer, Observers};
 use super::plan::Plan;
-use super::run::{StepControl, train_with};
+use super::run::{Uninterrupted, train_with};
 use crate::compute::shaders::runs_shaders;
 use crate::compute::{Devices, LossKind, cpu_info, read};
 use crate::data::{Dataset, ImageShape, Split};
@@ -158,7 +158,7 @@ async fn run(plan: &Plan, device: &Device, plain: bool) -> Result<Left> {
         Observers::new(|notice| *told.borrow_mut() |= matches!(notice, Notice::NoReplay)).with(Seen(&seen));
     let devices = Devices::one(device.clone(), cpu_info());
     let (state, never) = (plan.start(device), AtomicUsize::new(0));
-    let trained = train_with(&mut Control { plain }, plan, &devices, state, &never, &mut observers).await;
+    let trained = train_with(&mut Uninterrupted { plain }, plan, &devices, state, &never, &mut observers).await;
     drop(observers);
     let [losses, results] = seen.into_inner();
     let weights = match trained {
@@ -167,19 +167,6 @@ async fn run(plan: &Plan, device: &Device, plain: bool) -> Result<Left> {
         Err(e) => return Err(e),
     };
     Ok(Left { parts: [losses, weights, results], replayed: !(plain || told.into_inner()) })
-}
-
-/// Steps replayed where the device can, or one operation after the other.
-struct Control {
-    plain: bool,
-}
-
-impl StepControl for Control {
-    async fn before_step(&mut self) {}
-
-    fn is_plain(&self) -> bool {
-        self.plain
-    }
 }
 
 /// Keeps the losses of all steps, and what was measured after them.

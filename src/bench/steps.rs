@@ -1,0 +1,163 @@
+//! Training steps through the ordinary loop: how long they take, what the device is given for each, and how close they come to
+//! the most that the device can do.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use super::measure::Bench;
+use crate::compute::is_cpu;
+use crate::compute::launches::Launches;
+use crate::compute::shaders::Gpu;
+use crate::data::{Dataset, ImageShape, Split};
+use crate::error::Result;
+use crate::network::Network;
+use crate::recipe::Recipe;
+use crate::training::{Event, Observer, Observers, Plan, Uninterrupted, train_with};
+
+/// Epochs before the measured ones: in these everything is compiled and tuned, and a step is recorded.
+const WARM_UP: usize = 2;
+
+/// Steps of a network on made-up images.
+pub(super) struct Steps<'a> {
+    /// What the measurements are called after, such as `vgg11`.
+    pub name: &'a str,
+    pub recipe: Recipe,
+    pub shape: ImageShape,
+    /// Steps of an epoch; two epochs are enough for a step to be recorded.
+    pub steps: usize,
+    /// What is unlike the full size.
+    pub note: Option<String>,
+}
+
+impl Steps<'_> {
+    fn plan(&self, epochs: usize) -> Result<Plan> {
+        let recipe = Recipe { epochs, fraction: 1.0, patience: None, ..self.recipe.clone() };
+        let split = |images: usize| Split {
+            pixels: (0..images * self.shape.len()).map(|i| (i * 7919 % 256) as u8).collect(),
+            labels: (0..images).map(|i| (i % 10) as u8).collect(),
+            shape: self.shape,
+        };
+        let classes = (0..10).map(|class| class.to_string()).collect();
+        Plan::new(&recipe, &Arc::new(Dataset::new(split(self.steps * recipe.batch_size), split(1), classes)?))
+    }
+
+    /// Seconds of a step, one value an epoch.
+    async fn seconds(&self, bench: &mut Bench<'_>) -> Result<Vec<f64>> {
+        let plan = self.plan(bench.effort.repeats + WARM_UP)?;
+        let mut seconds = self.run(bench, &plan, &Counts::default(), false).await?;
+        let rest = seconds.split_off(WARM_UP);
+        bench.warmup += seconds.iter().map(|s| (s - rest[0]).max(0.0) * self.steps as f64).sum::<f64>();
+        Ok(rest)
+    }
+
+    async fn run(&self, bench: &Bench<'_>, plan: &Plan, counts: &Counts, plain: bool) -> Result<Vec<f64>> {
+        let watch = Watch { counts, launches: Launches::watch(), gpu: bench.gpu.as_ref(), before: None };
+        let (mut observers, mut control) = (Observers::default().with(watch), Uninterrupted { plain });
+        let (state, never) = (plan.start(&bench.device), AtomicUsize::new(0));
+        let trained = train_with(&mut control, plan, &bench.devices, state, &never, &mut observers).await?;
+        let batch = plan.recipe().batch_size as f64;
+        Ok(trained.progress.history.iter().map(|epoch| batch / epoch.images_per_second).collect())
+    }
+
+    /// `train_NAME`: images a second, and how close that is to the most that the device can do.
+    pub async fn rate(&self, bench: &mut Bench<'_>) -> Result<()> {
+        let name = format!("train_{}", self.name);
+        bench.begin(&name);
+        let seconds = self.seconds(bench).await?;
+        let batch = self.recipe.batch_size;
+        bench.rate(&name, "images/s", batch as f64, &seconds, self.noted(batch));
+        let network = self.plan(1)?.network().clone();
+        for (part, work, peak, of) in [
+            ("compute", flop(&network, batch), bench.peaks.flops, "of what matmul_f32 reaches"),
+            ("memory", least_bytes(&network, batch), bench.peaks.bytes, "of what memory reaches"),
+        ] {
+            if let Some(peak) = peak {
+                let name = format!("{part}_share_{}", self.name);
+                bench.rate(&name, "%", 100.0 * work / peak, &seconds, Some(of.into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// `host_NAME`, `dispatches_NAME` and `submissions_NAME`, of one step: milliseconds, and what the device is given. On the
+    /// CPU there is no host beside the device.
+    pub async fn host(&self, bench: &mut Bench<'_>) -> Result<()> {
+        if is_cpu(&bench.device) {
+            return Ok(());
+        }
+        let name = format!("host_{}", self.name);
+        bench.begin(&name);
+        let batch = self.recipe.batch_size;
+        let (plan, counts) = (self.plan(bench.effort.repeats + WARM_UP)?, Counts::default());
+        let mut seconds = self.run(bench, &plan, &counts, false).await?;
+        let milliseconds = seconds.split_off(WARM_UP).iter().map(|s| 1e3 * s).collect();
+        let note = self.noted(batch).unwrap_or_default() + ", which is hardly anything to compute";
+        bench.time(&name, "ms", milliseconds, Some(note));
+        let submissions = counts.submissions.get();
+        self.run(bench, &self.plan(WARM_UP)?, &counts, true).await?;
+        for (part, count) in [("dispatches", Some(counts.launches.get())), ("submissions", submissions)] {
+            if let Some(count) = count {
+                bench.time(&format!("{part}_{}", self.name), "a step", vec![count], None);
+            }
+        }
+        Ok(())
+    }
+
+    fn noted(&self, batch: usize) -> Option<String> {
+        Some(self.note.iter().cloned().chain([format!("batch {batch}")]).collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// Floating point operations of a step: two for a multiply-add forward, twice as many backward.
+fn flop(network: &Network, batch: usize) -> f64 {
+    6.0 * network.summary().multiply_adds() as f64 * batch as f64
+}
+
+/// Bytes that a step cannot but move, in single precision. What a layer makes is written and read forward, and read backward; its
+/// gradient is written and read. A parameter is read in both directions and by the update, which writes it; its gradient
+/// is written and read.
+fn least_bytes(network: &Network, batch: usize) -> f64 {
+    let made: usize = network.placed().map(|(_, _, output)| output.len()).sum();
+    4.0 * (5.0 * (made * batch) as f64 + 6.0 * network.summary().parameters() as f64)
+}
+
+/// What the device was given for a step of the newest epoch.
+#[derive(Default)]
+struct Counts {
+    launches: Cell<f64>,
+    submissions: Cell<Option<f64>>,
+}
+
+/// Counts from the end of an epoch to when the losses of the next are read.
+struct Watch<'a> {
+    counts: &'a Counts,
+    launches: Launches,
+    gpu: Option<&'a Gpu>,
+    before: Option<(usize, Option<u64>)>,
+}
+
+impl Watch<'_> {
+    fn now(&self) -> (usize, Option<u64>) {
+        (self.launches.so_far(), self.gpu.and_then(Gpu::submissions))
+    }
+}
+
+impl Observer for Watch<'_> {
+    fn notify(&mut self, event: &Event<'_>) -> Result<()> {
+        match event {
+            Event::Epoch { .. } => self.before = Some(self.now()),
+            Event::Losses { losses, .. } => {
+                if let Some((launches, submissions)) = self.before.take() {
+                    let (now, steps) = (self.now(), losses.len() as f64);
+                    self.counts.launches.set((now.0 - launches) as f64 / steps);
+                    // Asking made one of them.
+                    let made = now.1.zip(submissions).map(|(now, before)| (now - before).saturating_sub(1) as f64);
+                    self.counts.submissions.set(made.map(|made| made / steps));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
