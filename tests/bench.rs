@@ -35,10 +35,13 @@ fn a_quick_benchmark_of_the_cpu_is_complete() {
         "conv_f32",
         "gather",
         "train_linear_v1",
+        "compute_share_linear_v1",
+        "memory_share_linear_v1",
         "infer_linear_v1_1",
         "infer_linear_v1_256",
         "time_to_95_percent",
         "train_vgg11",
+        "compute_share_vgg11",
         "infer_vgg11_1",
         "infer_vgg11_256",
     ] {
@@ -56,6 +59,30 @@ fn a_quick_benchmark_of_the_cpu_is_complete() {
     assert!(table.contains("| train_linear_v1 | images/s |"), "{table}");
 }
 
+/// `TINDERBOX_BLESS=1` writes it anew.
+#[test]
+fn the_board_is_of_its_reports() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut reports: Vec<String> = fs::read_dir(root.join("data/benchmarks"))
+        .unwrap()
+        .map(|entry| format!("data/benchmarks/{}", entry.unwrap().file_name().to_str().unwrap()))
+        .filter(|name| name.ends_with(".json"))
+        .collect();
+    reports.sort();
+    let args: Vec<&str> = ["bench", "--compare"].into_iter().chain(reports.iter().map(String::as_str)).collect();
+    let made = ok(root, &args);
+    let board = root.join("docs/benchmarks.md");
+    if std::env::var_os("TINDERBOX_BLESS").is_some() {
+        fs::write(&board, &made).unwrap();
+    }
+    let expected = fs::read_to_string(&board).unwrap();
+    assert!(made == expected, "docs/benchmarks.md is not of these reports: {}", args.join(" "));
+    for name in &reports {
+        let report: tinderbox::bench::Report = serde_json::from_slice(&fs::read(root.join(name)).unwrap()).unwrap();
+        assert_eq!(*name, format!("data/benchmarks/{}", report.file_name()));
+    }
+}
+
 #[test]
 fn reports_of_several_machines_and_peers_become_one_table() {
     let dir = tempdir().unwrap();
@@ -67,8 +94,15 @@ fn reports_of_several_machines_and_peers_become_one_table() {
     fs::write(dir.path().join("b.json"), other.to_string()).unwrap();
 
     let table = ok(dir.path(), &["bench", "--compare", "a.json", "b.json"]);
-    let head = table.lines().next().unwrap();
-    assert_eq!(head.matches(" | ").count(), table.lines().nth(2).unwrap().matches(" | ").count(), "{table}");
+    let full: Vec<&str> = table.lines().skip_while(|line| !line.starts_with("| | unit")).collect();
+    let head = full[0];
+    assert_eq!(head.matches(" | ").count(), full[2].matches(" | ").count(), "{table}");
+    // The overview has no software adapter, and those have a table of their own.
+    assert!(
+        table.lines().take_while(|line| !line.starts_with("| | unit")).all(|line| !line.contains("llvmpipe")),
+        "{table}"
+    );
+    assert!(!head.contains("llvmpipe") && full.iter().skip(1).any(|line| line.starts_with("| | unit")), "{table}");
     assert!(head.contains("Other <CPU> / 9"), "{head}");
     assert!(table.contains("12,000 ±5 %"), "{table}");
     assert!(table.contains("FAILED: llvmpipe (Vulkan, software) on Example CPU: at train_vgg11"), "{table}");

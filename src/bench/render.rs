@@ -45,21 +45,22 @@ fn cell(m: &Measurement) -> String {
     format!("{value} ±{:.0} %", 50.0 * (m.high - m.low) / m.median)
 }
 
-/// Tables in Markdown: the devices as columns, then what each of them is.
+/// Tables in Markdown: the devices as columns, software adapters apart, then what each of them is. Several reports begin with
+/// an overview, a line a device.
 pub fn markdown(reports: &[Report]) -> String {
     let columns = columns(reports);
-    let mut text = String::new();
-    let heads: Vec<String> = columns.iter().map(|column| heading(column, reports).replace('|', "/")).collect();
-    let _ = writeln!(text, "| | unit | {} |\n|---|---|{}", heads.join(" | "), "--:|".repeat(heads.len()));
-    for name in names(&columns) {
-        let cells: Vec<String> =
-            columns.iter().map(|(_, row)| find(row, &name.name).map_or(String::new(), cell)).collect();
-        let _ = writeln!(text, "| {} | {} | {} |", name.name, name.unit, cells.join(" | "));
+    let mut text = if reports.len() > 1 { overview(&columns, reports) } else { String::new() };
+    let (software, hardware): (Vec<_>, Vec<_>) = columns.iter().copied().partition(is_software);
+    if !hardware.is_empty() {
+        text += &table(&hardware, reports);
     }
-    let warmups: Vec<String> = columns.iter().map(|(_, row)| warmup(row)).collect();
-    let _ = writeln!(text, "| warm-up and tuning | | {} |", warmups.join(" | "));
-    for ((_, row), head) in columns.iter().zip(&heads) {
+    if !software.is_empty() {
+        let gap = if hardware.is_empty() { "" } else { "\n" };
+        let _ = writeln!(text, "{gap}{SOFTWARE}\n\n{}", table(&software, reports).trim_end());
+    }
+    for column @ (_, row) in &columns {
         if let Some(reason) = &row.failed {
+            let head = heading(column, reports);
             let _ = writeln!(text, "\nFAILED: {}: {}", head.trim_end_matches(", FAILED"), brief(reason));
         }
     }
@@ -67,6 +68,50 @@ pub fn markdown(reports: &[Report]) -> String {
         let _ = write!(text, "\n{line}  ");
     }
     text.trim_end().to_string() + "\n"
+}
+
+fn is_software((_, row): &Column<'_>) -> bool {
+    row.device.kind == AdapterKind::Software
+}
+
+/// Every measurement of these devices, which are its columns.
+fn table(columns: &[Column<'_>], reports: &[Report]) -> String {
+    let mut text = String::new();
+    let heads: Vec<String> = columns.iter().map(|column| heading(column, reports).replace('|', "/")).collect();
+    let _ = writeln!(text, "| | unit | {} |\n|---|---|{}", heads.join(" | "), "--:|".repeat(heads.len()));
+    for name in names(columns) {
+        let cells: Vec<String> =
+            columns.iter().map(|(_, row)| find(row, &name.name).map_or(String::new(), cell)).collect();
+        let _ = writeln!(text, "| {} | {} | {} |", name.name, name.unit, cells.join(" | "));
+    }
+    let warmups: Vec<String> = columns.iter().map(|(_, row)| warmup(row)).collect();
+    let _ = writeln!(text, "| warm-up and tuning | | {} |", warmups.join(" | "));
+    text
+}
+
+/// A line for each device but software adapters, the fastest in training `vgg11` first.
+fn overview(columns: &[Column<'_>], reports: &[Report]) -> String {
+    let measurements = [
+        ("train_vgg11", "vgg11, images/s"),
+        ("train_linear_v1", "linear_v1, images/s"),
+        ("host_linear_v1", "host, ms a step"),
+    ];
+    let mut columns: Vec<Column<'_>> = columns.iter().copied().filter(|column| !is_software(column)).collect();
+    let speed = |(_, row): &Column<'_>| find(row, "train_vgg11").map_or(0.0, |m| m.median);
+    columns.sort_by(|a, b| speed(b).total_cmp(&speed(a)));
+    let heads = measurements.map(|(_, head)| head);
+    let mut text = String::from(
+        "# Benchmarks\n\nMade by `tinderbox bench --compare` of the reports that are named below. `tinderbox bench --share` measures a \
+         machine\nand writes its report; `data/benchmarks/README.md` says how it comes here.\n\n",
+    );
+    let _ = writeln!(text, "| | {} | measured by |\n|---|{}---|", heads.join(" | "), "--:|".repeat(heads.len()));
+    for column @ (report, row) in &columns {
+        let cells = measurements.map(|(name, _)| find(row, name).map_or(String::new(), cell));
+        let (tool, day) = (&report.tool, report.date.get(..10).unwrap_or(&report.date));
+        let head = heading(column, reports).replace('|', "/");
+        let _ = writeln!(text, "| {head} | {} | {} {}, {day} |", cells.join(" | "), tool.name, tool.version);
+    }
+    text + "\n"
 }
 
 /// A reason in one line; the JSON has all of it.
@@ -82,6 +127,10 @@ fn warmup(row: &Row) -> String {
         (tuned, seconds) => format!("{}, {tuned} tuned", duration(seconds)),
     }
 }
+
+/// What stands above the table of software adapters.
+const SOFTWARE: &str =
+    "Software adapters, which are GPUs imitated by the CPU: they show that a program works, not how fast.";
 
 /// What the numbers are of, a line a report.
 fn notes(reports: &[Report]) -> Vec<String> {
@@ -104,11 +153,6 @@ fn notes(reports: &[Report]) -> Vec<String> {
     };
     let mut lines: Vec<String> = reports.iter().map(line).collect();
     lines.push("Medians, and half the range between lowest and highest in percent of them.".into());
-    if reports.iter().flat_map(|r| &r.rows).any(|row| row.device.kind == AdapterKind::Software) {
-        lines.push(
-            "A software adapter is a GPU imitated by the CPU: it shows that a program works, not how fast.".into(),
-        );
-    }
     lines
 }
 
@@ -170,7 +214,8 @@ pub fn html(reports: &[Report]) -> String {
             escape(&brief(reason))
         );
     }
-    let notes: String = notes(reports).iter().map(|line| format!("<p>{}</p>", escape(line))).collect();
+    let software = columns.iter().any(is_software).then(|| SOFTWARE.to_string());
+    let notes: String = notes(reports).iter().chain(&software).map(|line| format!("<p>{}</p>", escape(line))).collect();
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>tinderbox bench</title>\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<style>{STYLE}</style></head>\n\

@@ -29,6 +29,19 @@ pub struct Report {
     pub rows: Vec<Row>,
 }
 
+impl Report {
+    /// The name of its file among the reports of many machines: the best of its devices, and the system. A newer report of the
+    /// same machine has the same name.
+    pub fn file_name(&self) -> String {
+        let best = self.rows.iter().min_by_key(|row| row.device.kind).map_or("nothing", |row| &row.name);
+        let peer = if self.tool.name == Tool::this().name { "" } else { &self.tool.name };
+        let words = format!("{peer} {best} {}", self.machine.os).to_lowercase();
+        let words: Vec<&str> =
+            words.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+        format!("{}.json", words.join("-"))
+    }
+}
+
 /// The program that measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tool {

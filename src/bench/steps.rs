@@ -70,7 +70,7 @@ impl Steps<'_> {
         let network = self.plan(1)?.network().clone();
         for (part, work, peak, of) in [
             ("compute", flop(&network, batch), bench.peaks.flops, "of what matmul_f32 reaches"),
-            ("memory", least_bytes(&network, batch), bench.peaks.bytes, "of what memory reaches"),
+            ("memory", least_bytes(&network, batch), bench.peaks.bytes, "of what memory reaches; above 100 in a cache"),
         ] {
             if let Some(peak) = peak {
                 let name = format!("{part}_share_{}", self.name);
@@ -92,7 +92,9 @@ impl Steps<'_> {
         let (plan, counts) = (self.plan(bench.effort.repeats + WARM_UP)?, Counts::default());
         let mut seconds = self.run(bench, &plan, &counts, false).await?;
         let milliseconds = seconds.split_off(WARM_UP).iter().map(|s| 1e3 * s).collect();
-        let note = self.noted(batch).unwrap_or_default() + ", which is hardly anything to compute";
+        let computed =
+            if bench.effort.software { ", computed by the host as well" } else { ", hardly anything to compute" };
+        let note = self.noted(batch).unwrap_or_default() + computed;
         bench.time(&name, "ms", milliseconds, Some(note));
         let submissions = counts.submissions.get();
         self.run(bench, &self.plan(WARM_UP)?, &counts, true).await?;

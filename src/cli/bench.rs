@@ -1,7 +1,7 @@
 //! `tinderbox bench`
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -17,6 +17,7 @@ use crate::bench::{self, Effort, Machine, Measurement, Progress, Report, Row, SC
 use crate::compute::{Candidate, Devices, Request, choose, cpu_model, list, tuning};
 use crate::data::{Identity, load};
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::{to_json, write_atomically};
 use crate::notice::silent;
 
 /// Measure how fast every device is: transfers, arithmetic, training, inference, and whether its results are right.
@@ -26,7 +27,7 @@ use crate::notice::silent;
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  tinderbox bench --quick\n  tinderbox bench --device nvidia -o json > mine.json\n  \
-                        tinderbox bench --compare mine.json yours.json -o html > both.html"
+                        tinderbox bench --share\n  tinderbox bench --compare mine.json yours.json -o html > both.html"
 )]
 pub struct BenchArgs {
     /// Only this device: cpu, gpu, an index of `tinderbox devices`, or part of a name [default: all]
@@ -41,6 +42,9 @@ pub struct BenchArgs {
     /// What to write to standard output
     #[arg(short, long, value_enum, default_value_t = Format::Md)]
     output: Format,
+    /// Write the report for the board of many machines, and say how to send it there
+    #[arg(long, conflicts_with_all = ["compare", "output", "quick"])]
+    share: bool,
     /// Measure nothing: put these JSON reports into one table
     #[arg(long, value_name = "JSON", num_args = 1.., conflicts_with_all = ["device", "quick"])]
     compare: Vec<PathBuf>,
@@ -92,6 +96,7 @@ pub fn run(args: BenchArgs) -> Result<()> {
     };
     let failed = report.rows.iter().all(|row| row.failed.is_some());
     match args.output {
+        _ if args.share => share(&report)?,
         Format::Json => print_json(&report)?,
         format => write(&[report], format)?,
     }
@@ -105,6 +110,19 @@ fn write(reports: &[Report], format: Format) -> Result<()> {
         Format::Md | Format::Json => bench::markdown(reports),
     };
     say!("{}", text.trim_end());
+    Ok(())
+}
+
+/// Writes a report to where the board is made of, or to the current folder, and says what to do with it.
+fn share(report: &Report) -> Result<()> {
+    let board = Path::new("data/benchmarks");
+    let path = if board.is_dir() { board.join(report.file_name()) } else { report.file_name().into() };
+    write_atomically(&path, &to_json(report)?)?;
+    write(std::slice::from_ref(report), Format::Md)?;
+    let path = path.display();
+    say!("\nwrote {path}, which is all of a contribution: send it as data/benchmarks/{}", report.file_name());
+    say!("in a pull request, with the table above as its text. The board is made by");
+    say!("    tinderbox bench --compare data/benchmarks/*.json > docs/benchmarks.md");
     Ok(())
 }
 
