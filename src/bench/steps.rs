@@ -69,7 +69,7 @@ impl Steps<'_> {
         bench.rate(&name, "images/s", batch as f64, &seconds, self.noted(batch));
         let network = self.plan(1)?.network().clone();
         for (part, work, peak, of) in [
-            ("compute", flop(&network, batch), bench.peaks.flops, "of what matmul_f32 reaches"),
+            ("compute", network.step_flop(batch), bench.peaks.flops, "of what matmul_f32 reaches"),
             ("memory", least_bytes(&network, batch), bench.peaks.bytes, "of what memory reaches; above 100 in a cache"),
         ] {
             if let Some(peak) = peak {
@@ -109,11 +109,6 @@ impl Steps<'_> {
     fn noted(&self, batch: usize) -> Option<String> {
         Some(self.note.iter().cloned().chain([format!("batch {batch}")]).collect::<Vec<_>>().join(", "))
     }
-}
-
-/// Floating point operations of a step: two for a multiply-add forward, twice as many backward.
-fn flop(network: &Network, batch: usize) -> f64 {
-    6.0 * network.summary().multiply_adds() as f64 * batch as f64
 }
 
 /// Bytes that a step cannot but move, in single precision. What a layer makes is written and read forward, and read backward; its

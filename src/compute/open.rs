@@ -13,6 +13,10 @@ use super::failure;
 use super::shaders::Gpu;
 use crate::error::{Error, ErrorKind, Result};
 
+/// A submission costs the host as much as a few dispatches. More than these, and a slow GPU might be at one for so long that its
+/// driver takes it for dead.
+const DISPATCHES_IN_SUBMISSION: usize = 128;
+
 impl Candidate {
     /// Starts burn on this device.
     ///
@@ -41,8 +45,8 @@ impl Candidate {
                 let backend = adapter.get_info().backend;
                 let gpu = Gpu { device: device.clone(), queue: queue.clone() };
                 let setup = WgpuSetup { instance, adapter, device, queue, backend };
-                let device = Device::wgpu_options().setup(setup).init().map_err(|e| refused(&format!("{e:?}")))?;
-                Ok((device, Some(gpu)))
+                let options = Device::wgpu_options().setup(setup).tasks_max(DISPATCHES_IN_SUBMISSION);
+                Ok((options.init().map_err(|e| refused(&format!("{e:?}")))?, Some(gpu)))
             }
         }
     }
@@ -65,7 +69,8 @@ pub async fn open_browser() -> Result<(Device, DeviceInfo, WgpuSetup)> {
     let (device, queue) = request_device(&adapter).await.map_err(|e| refused(&e))?;
     let (info, backend) = (describe(&adapter), adapter.get_info().backend);
     let setup = WgpuSetup { instance, adapter, device, queue, backend };
-    let device = Device::wgpu_options().setup(setup.clone()).init().map_err(|e| refused(&format!("{e:?}")))?;
+    let options = Device::wgpu_options().setup(setup.clone()).tasks_max(DISPATCHES_IN_SUBMISSION);
+    let device = options.init().map_err(|e| refused(&format!("{e:?}")))?;
     Ok((device, info, setup))
 }
 

@@ -88,6 +88,11 @@ impl Network {
         Summary::of(self.placed())
     }
 
+    /// Floating point operations of a training step over so many images: two for a multiply-add forward, twice as many backward.
+    pub fn step_flop(&self, images: usize) -> f64 {
+        6.0 * self.summary().multiply_adds() as f64 * images as f64
+    }
+
     /// All its tensors, running statistics included, under their names in a file of weights, such as `3.weight`.
     pub fn tensors(&self) -> impl Iterator<Item = Parameter> {
         self.placed()

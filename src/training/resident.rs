@@ -2,7 +2,8 @@
 //! stay, so that a step is recorded once and an epoch is its replay.
 //!
 //! The first steps of a run are done plainly, and warm the device up. Then the step is recorded, replayed once, undone, and
-//! done plainly again; only if both leave the same numbers is the replay trusted.
+//! done plainly again; only if both leave the same numbers is the replay trusted. Where a step is so small that handing it on
+//! is what takes the time, several are recorded as one in the same way.
 
 use std::rc::Rc;
 
@@ -22,11 +23,19 @@ use crate::network::{Model, Noise};
 /// Steps that are done plainly before one is recorded: in the first fusion finds what belongs together, and kernels are tuned;
 /// the others allocate what the recorded one uses.
 const WARM_UP: usize = 3;
+/// Steps that are recorded as one.
+const AT_ONCE: usize = 8;
+/// A step of more floating point operations is not worth it: it takes a GPU longer than the host.
+const SMALL_STEP: f64 = 2e9;
 
 /// A run's state on its device.
 pub struct Resident {
     kept: Rc<Kept>,
     mode: Mode,
+    /// Steps that the device was given ahead of those that were asked for.
+    ahead: usize,
+    /// Whether several steps are recorded as one, as soon as one is.
+    several: bool,
     /// The epoch at hand, counted from 0.
     epoch: usize,
     /// The learning rates that the device has, of every step of the epoch.
@@ -37,7 +46,10 @@ pub struct Resident {
 enum Mode {
     /// Plainly, so many times more before a step is recorded.
     WarmUp(usize, Prepared),
-    Replay(Replay<Rc<Kept>>),
+    Replay {
+        one: Replay<Rc<Kept>>,
+        several: Option<Replay<Rc<Kept>>>,
+    },
     /// Plainly, because the device cannot record, which nobody has heard of yet.
     Refused,
     /// Plainly, for good.
@@ -64,14 +76,14 @@ struct Kept {
 }
 
 impl Resident {
-    /// Brings a run's state into buffers that stay. `None` where a device does not run our shaders. `plain` steps are not
-    /// replayed.
+    /// Brings a run's state into buffers that stay. `None` where a device does not run our shaders. So many steps may be done
+    /// `at_once`; with 0 none is replayed.
     pub fn new(
         plan: &Plan,
         device: &Device,
         state: &mut TrainState,
         train_set: &Rc<DeviceSplit>,
-        plain: bool,
+        at_once: usize,
     ) -> Option<Self> {
         if !train_set.uses_shaders() {
             return None;
@@ -107,11 +119,13 @@ impl Resident {
             batch: plan.ranges().first()?.len(),
             seed: plan.seed(),
         };
-        let mode = match plain {
-            true => Mode::Plain,
-            false => Prepared::new(&device).map_or(Mode::Refused, |prepared| Mode::WarmUp(WARM_UP, prepared)),
+        let mode = match at_once {
+            0 => Mode::Plain,
+            _ => Prepared::new(&device).map_or(Mode::Refused, |prepared| Mode::WarmUp(WARM_UP, prepared)),
         };
-        Some(Self { kept: Rc::new(kept), mode, epoch: 0, rates: Vec::new() })
+        let flop = plan.network().step_flop(kept.batch);
+        let several = at_once >= AT_ONCE && flop <= SMALL_STEP;
+        Some(Self { kept: Rc::new(kept), mode, ahead: 0, several, epoch: 0, rates: Vec::new() })
     }
 
     /// Goes to an epoch with this order, and to one of its steps, whose batch begins at `position`; `rates` are the learning
@@ -148,18 +162,22 @@ impl Resident {
             rates[step..].fill(rate);
             self.set_rates(step, state, rates);
         }
+        if self.ahead > 0 {
+            self.ahead -= 1;
+            state.optimizer.count_step();
+            return Ok(false);
+        }
         let whole = n == self.kept.batch;
         let mut refused = false;
         self.mode = match std::mem::replace(&mut self.mode, Mode::Plain) {
-            Mode::Replay(replay) if whole => {
-                replay.run()?;
-                Mode::Replay(replay)
-            }
-            Mode::WarmUp(0, prepared) if whole => {
-                let trusted = self.record(prepared, step, state).await?;
-                refused = trusted.is_none();
-                trusted.map_or(Mode::Plain, Mode::Replay)
-            }
+            Mode::Replay { one, several } if whole => self.replay(one, several, step, state).await?,
+            Mode::WarmUp(0, prepared) if whole => match self.record(prepared, step, state).await? {
+                Some(one) => Mode::Replay { one, several: None },
+                None => {
+                    refused = true;
+                    Mode::Plain
+                }
+            },
             mode => {
                 self.kept.plainly(n)?;
                 match mode {
@@ -176,6 +194,39 @@ impl Resident {
         Ok(refused)
     }
 
+    /// Steps that the device was given beyond the last that was asked for.
+    pub fn ahead(&self) -> usize {
+        self.ahead
+    }
+
+    /// Replays a step, or several where so many are left of the epoch.
+    async fn replay(
+        &mut self,
+        one: Replay<Rc<Kept>>,
+        mut several: Option<Replay<Rc<Kept>>>,
+        step: usize,
+        state: &TrainState,
+    ) -> Result<Mode> {
+        if !self.several || self.kept.whole_batches() < step + AT_ONCE {
+            one.run()?;
+            return Ok(Mode::Replay { one, several });
+        }
+        self.ahead = AT_ONCE - 1;
+        match &several {
+            Some(replay) => replay.run()?,
+            None => {
+                let recorded = Prepared::new(&self.kept.train_set.device()).and_then(|prepared| {
+                    prepared
+                        .record(Rc::clone(&self.kept), |kept| (0..AT_ONCE).try_for_each(|_| kept.plainly(kept.batch)))
+                });
+                let by_one = || (0..AT_ONCE).try_for_each(|_| one.run());
+                several = self.tried(recorded.ok(), by_one, step, state).await?;
+                self.several = several.is_some(); // else one by one, which is right
+            }
+        }
+        Ok(Mode::Replay { one, several })
+    }
+
     /// Records the step, tries the recording, and does the step. None if there is no recording, or one that did something else.
     async fn record(
         &mut self,
@@ -184,20 +235,32 @@ impl Resident {
         state: &TrainState,
     ) -> Result<Option<Replay<Rc<Kept>>>> {
         let kept = Rc::clone(&self.kept);
-        let before = kept.numbers().await?;
-        let replay = prepared.record(Rc::clone(&kept), |kept| kept.plainly(kept.batch)).ok();
+        let recorded = prepared.record(Rc::clone(&kept), |kept| kept.plainly(kept.batch)).ok();
+        self.tried(recorded, || kept.plainly(kept.batch), step, state).await
+    }
+
+    /// Runs a recording, undoes it, and does the same `otherwise`; gives the recording back if both left the same bits.
+    async fn tried(
+        &mut self,
+        recorded: Option<Replay<Rc<Kept>>>,
+        otherwise: impl FnOnce() -> Result<()>,
+        step: usize,
+        state: &TrainState,
+    ) -> Result<Option<Replay<Rc<Kept>>>> {
+        let kept = Rc::clone(&self.kept);
         let mut replayed = None;
-        if let Some(replay) = &replay {
-            replay.run()?;
+        if let Some(recorded) = &recorded {
+            let before = kept.numbers().await?;
+            recorded.run()?;
             replayed = Some(kept.numbers().await?);
+            kept.put_back(&before);
+            kept.buffers.place_at(step * kept.batch, step, self.epoch);
+            self.set_rates(step, state, self.rates.clone());
         }
-        kept.put_back(&before);
-        kept.buffers.place_at(step * kept.batch, step, self.epoch);
-        self.set_rates(step, state, self.rates.clone());
-        kept.plainly(kept.batch)?;
-        let plain = kept.numbers().await?;
+        otherwise()?;
+        let done = kept.numbers().await?;
         let bits = |all: Vec<Vec<f32>>| all.concat().into_iter().map(f32::to_bits).collect::<Vec<_>>();
-        Ok(replay.filter(|_| replayed.map(bits) == Some(bits(plain))))
+        Ok(recorded.filter(|_| replayed.map(bits) == Some(bits(done))))
     }
 
     /// The losses of these steps of the epoch, `[steps]`.
@@ -207,6 +270,11 @@ impl Resident {
 }
 
 impl Kept {
+    /// Batches of an epoch that are whole.
+    fn whole_batches(&self) -> usize {
+        self.train_set.len() / self.batch
+    }
+
     /// The step, operation by operation.
     fn plainly(&self, n: usize) -> Result<()> {
         let gone = || failure::device(&"the buffers of the run are not on this device");

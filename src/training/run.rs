@@ -36,24 +36,25 @@ pub trait StepControl {
         scheduled
     }
 
-    /// Whether every step is handed to the device operation by operation, and none is recorded and replayed.
-    fn is_plain(&self) -> bool {
-        false
+    /// How many steps a device may be given in one go, where it records them; what is asked before a step is asked of all of
+    /// them then. With 0 none is recorded: every step is handed on operation by operation.
+    fn most_at_once(&self) -> usize {
+        usize::MAX
     }
 }
 
 /// One step after the other, as fast as the device goes.
 #[derive(Debug, Default)]
 pub struct Uninterrupted {
-    /// See [`StepControl::is_plain`].
+    /// Whether every step is handed on operation by operation.
     pub plain: bool,
 }
 
 impl StepControl for Uninterrupted {
     async fn before_step(&mut self) {}
 
-    fn is_plain(&self) -> bool {
-        self.plain
+    fn most_at_once(&self) -> usize {
+        if self.plain { 0 } else { usize::MAX }
     }
 }
 
@@ -88,7 +89,7 @@ pub async fn train_with(
     plan.check_devices(devices)?;
     let mut run = Run::new(plan, devices, stop, observers)?;
     if devices.count() == 1 {
-        run.resident = Resident::new(plan, devices.main(), &mut state, &run.train_set, control.is_plain());
+        run.resident = Resident::new(plan, devices.main(), &mut state, &run.train_set, control.most_at_once());
     }
     run.observers.tell(&Event::Started {
         state: &state,
@@ -167,8 +168,11 @@ impl<'a, 'o> Run<'a, 'o> {
             control.before_step().await;
             state = self.step(state, &order, step, control).await?;
             let done = step + 1 == steps;
-            let stopped = Error::if_stopped(self.stop);
-            let due = self.unread_steps * READS_PER_EPOCH >= steps && self.last_read.elapsed() >= READ_INTERVAL;
+            // Steps that the device was given in one go are done in one go.
+            let between = self.resident.as_ref().is_none_or(|resident| resident.ahead() == 0);
+            let stopped = if between { Error::if_stopped(self.stop) } else { Ok(()) };
+            let due =
+                between && self.unread_steps * READS_PER_EPOCH >= steps && self.last_read.elapsed() >= READ_INTERVAL;
             if done || due || stopped.is_err() {
                 self.catch_up(&mut state).await?;
                 if !done && stopped.is_ok() {

@@ -121,6 +121,11 @@ impl StepControl for Turns {
         }
     }
 
+    /// A visitor may pause before any step.
+    fn most_at_once(&self) -> usize {
+        1
+    }
+
     fn learning_rate(&self, scheduled: f64) -> f64 {
         self.inside.control.learning_rate.get().unwrap_or(scheduled)
     }
