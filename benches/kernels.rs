@@ -30,6 +30,7 @@ fn main() {
 #[derive(Default)]
 struct Kernels {
     listed: AtomicBool,
+    steps: AtomicUsize,
     profiles: Mutex<Vec<(&'static str, ProfileDuration)>>,
     found: Mutex<BTreeMap<&'static str, (usize, f64)>>,
 }
@@ -61,7 +62,9 @@ impl Observer for &Kernels {
     fn notify(&mut self, event: &Event<'_>) -> Result<()> {
         match event {
             Event::Epoch { .. } => self.listed.store(true, Ordering::Relaxed),
-            Event::Losses { .. } => self.listed.store(false, Ordering::Relaxed),
+            Event::Losses { losses, .. } if self.listed.swap(false, Ordering::Relaxed) => {
+                self.steps.store(losses.len(), Ordering::Relaxed); // of a long epoch these are not all
+            }
             _ => {}
         }
         Ok(())
@@ -112,7 +115,7 @@ fn measure() -> Result<()> {
     let mut rows: Vec<(String, f64, f64)> = found
         .iter()
         .map(|(name, (count, seconds))| {
-            let steps = STEPS as f64;
+            let steps = kernels.steps.load(Ordering::Relaxed) as f64;
             (type_name_format(name, TypeNameFormatLevel::Balanced), *count as f64 / steps, 1e3 * seconds / steps)
         })
         .collect();

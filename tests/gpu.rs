@@ -6,10 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use common::{Need, gpus, ok, skip, tinderbox};
 use serde_json::Value;
-use tinderbox::compute::shaders::{Gpu, Layout, Source, Tile, TileGrid, draw_on_cpu};
+use tinderbox::compute::shaders::{self, Gpu, Layout, Source, Tile, TileGrid, Way, draw_on_cpu};
 use tinderbox::compute::{AdapterKind, Devices, LossKind, Request, choose, list};
 use tinderbox::data::{Identity, ImageShape, Split, load};
 use tinderbox::network::{Architecture, Model, Noise, Precision, flat};
@@ -273,6 +275,47 @@ fn a_device_drops_what_the_cpu_drops() {
                 let progress = || Tensor::from_data([12, 9, 4, 0], &device);
                 assert_eq!(drop(Noise::on_device(seed, progress()), &device), expected, "{device:?}");
                 assert_eq!(drop(Noise::on_device(seed, progress()), &device.clone().autodiff()), expected);
+            }
+        }
+    }
+}
+
+/// Images and kernels of many sides, whole tiles and parts of them, one slice of pixels and several.
+#[test]
+fn convolutions_and_their_gradients_are_those_of_burn() {
+    for device in gpus("convolutions_and_their_gradients_are_those_of_burn") {
+        for (x, outputs, kernel, padding) in [
+            ([3, 5, 7, 4], 7, 3, 1),
+            ([2, 70, 8, 8], 65, 3, 1),
+            ([40, 3, 9, 9], 4, 5, 2),
+            ([2, 3, 6, 5], 4, 3, 0),
+            ([1, 1, 1, 1], 1, 1, 0),
+            ([4, 8, 2, 2], 9, 4, 3),
+        ] {
+            let values = |n: usize| -> Vec<f32> { (0..n).map(|i| (i * 7919 % 257) as f32 / 257.0 - 0.5).collect() };
+            let run = |device: &Device| {
+                let device = &device.clone().autodiff();
+                let tensor = |dims: [usize; 4]| {
+                    let data = TensorData::new(values(dims.iter().product()), dims);
+                    Tensor::<4>::from_data(data, device).require_grad()
+                };
+                let (x, weights) = (tensor(x), tensor([outputs, x[1], kernel, kernel]));
+                let y = match shaders::convolve(&x, &weights, padding, Way::Ours) {
+                    Some(y) => y,
+                    None => conv2d(x.clone(), weights.clone(), None, ConvOptions::new([1; 2], [padding; 2], [1; 2], 1)),
+                };
+                let pick = tensor(y.dims());
+                let gradients = (y.clone() * pick.detach()).sum().backward();
+                [y.inner(), x.grad(&gradients).unwrap(), weights.grad(&gradients).unwrap()]
+            };
+            for (found, expected) in run(&device).into_iter().zip(run(&Device::flex())) {
+                assert_eq!(found.dims(), expected.dims());
+                let values = |t: Tensor<4>| t.into_data().try_to_vec::<f32>().unwrap();
+                let (found, expected) = (values(found), values(expected));
+                let length = |v: &mut dyn Iterator<Item = f32>| v.map(|v| v * v).sum::<f32>().sqrt();
+                let difference = length(&mut found.iter().zip(&expected).map(|(a, b)| a - b));
+                let whole = length(&mut expected.iter().copied());
+                assert!(difference <= 1e-5 * whole, "{x:?} {outputs} {kernel} {padding}: {difference} of {whole}");
             }
         }
     }

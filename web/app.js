@@ -42,8 +42,9 @@ async function start(kind, reason = '') {
     const { device, ...offers } = await ask('open', [kind]);
     if (kind === 'webgpu') {
       badge('', `${device.name || 'WebGPU'}: being compared with the CPU …`);
-      await ask('verify'); // throws where the adapter computes something else
+      const { replayed } = await ask('verify'); // throws where the adapter computes something else
       badge('good', `${device.name || 'adapter without a name'} · WebGPU · computes what the CPU computes`);
+      $('badge').title = replayed ? 'Training steps are recorded once and replayed.' : 'Training steps are handed on operation by operation.';
     } else {
       badge(reason ? 'warn' : '', `CPU${reason ? ` · no WebGPU: ${reason}` : ''}`);
     }
@@ -69,6 +70,7 @@ async function start(kind, reason = '') {
 function badge(kind, text) {
   $('badge').className = `badge ${kind}`;
   $('badge').textContent = text;
+  $('badge').title = '';
 }
 
 /** @param {boolean} on */

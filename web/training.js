@@ -1,5 +1,5 @@
 // Training in the tab, and the benchmark.
-import { $, keep, state } from './common.js';
+import { $, keep, say, state } from './common.js';
 import { plot, resetCharts } from './charts.js';
 import { classify } from './data.js';
 import { choose } from './models.js';
@@ -7,7 +7,7 @@ import { askAgain, showFilters } from './pad.js';
 import { chosenRecipe } from './recipe.js';
 import { ask } from './worker-client.js';
 
-/** @typedef {{ steps?: number, losses?: number[], first_step?: number, epoch?: import('./common.js').Epoch }} TrainEvent */
+/** @typedef {{ steps?: number, losses?: number[], first_step?: number, epoch?: import('./common.js').Epoch, notice?: string }} TrainEvent */
 
 async function takeOver() {
   try {
@@ -19,7 +19,8 @@ async function takeOver() {
 
 let drawn = 0;
 /** @param {TrainEvent} event */
-export function onTrain({ steps, losses, first_step = 0, epoch }) {
+export function onTrain({ steps, losses, first_step = 0, epoch, notice }) {
+  if (notice) say(notice);
   if (steps) state.steps = steps;
   if (losses) {
     losses.forEach((loss, i) => state.points.push([(first_step + i) / state.steps, loss]));

@@ -9,13 +9,15 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use burn::tensor::Device;
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
 use super::events::{Event, Observer, Observers};
 use super::plan::Plan;
 use super::run::{Uninterrupted, train_with};
-use crate::compute::shaders::runs_shaders;
+use crate::compute::shaders::{self, Way, runs_shaders};
 use crate::compute::{Devices, LossKind, cpu_info, read};
 use crate::data::{Dataset, ImageShape, Split};
 use crate::error::{Advice, Error, ErrorKind, Result};
@@ -111,7 +113,31 @@ pub async fn verify(device: &Device) -> Result<Verification> {
             .fold(0.0, f32::max);
         verification.checks.push(Check { what, difference, allowed: 0.0 });
     }
+    if runs_shaders(device) {
+        let (found, expected) = (convolve(device).await?, convolve(&Device::flex()).await?);
+        let what = "a convolution of our own: values and gradients".into();
+        verification.checks.push(Check { what, difference: distance(&found, &expected), allowed: TOLERANCE });
+    }
     Ok(verification)
+}
+
+/// A convolution by our shaders where they run, which a run may leave to burn's kernels for the sides of the small trainings: what
+/// it makes, and the gradients of images and weights.
+async fn convolve(device: &Device) -> Result<Vec<f32>> {
+    let tensor = |dims: [usize; 4], factor: usize| {
+        let values: Vec<f32> =
+            (0..dims.iter().product()).map(|i: usize| (i * factor % 257) as f32 / 257.0 - 0.5).collect();
+        Tensor::<4>::from_data(TensorData::new(values, dims), &device.clone().autodiff()).require_grad()
+    };
+    let (x, weights) = (tensor([4, 20, 9, 9], 7919), tensor([70, 20, 3, 3], 89));
+    let y = shaders::convolve(&x, &weights, 1, Way::Ours)
+        .unwrap_or_else(|| conv2d(x.clone(), weights.clone(), None, ConvOptions::new([1; 2], [1; 2], [1; 2], 1)));
+    let mut gradients = (y.clone() * tensor(y.dims(), 31).detach()).sum().backward();
+    let mut values = read(y.inner().flatten::<1>(0, 3)).await?;
+    for gradient in [x.grad_remove(&mut gradients), weights.grad_remove(&mut gradients)].into_iter().flatten() {
+        values.extend(read(gradient.flatten::<1>(0, 3)).await?);
+    }
+    Ok(values)
 }
 
 /// Every kind of kernel that the program has of its own is in one of them.

@@ -544,6 +544,7 @@ try {
     await ready(page, "", timeout);
     console.log(`  ${await text(page, "badge")}`);
     assert.match(await text(page, "badge"), /WebGPU · computes what the CPU computes/);
+    assert.match(await page.getAttribute("#badge", "title"), /recorded once and replayed/);
     assert.match(await text(page, "data-about"), /drawn by tile_grid.wgsl/);
     await everything(page, { epochs: 2, timeout });
     console.log(`  ${await text(page, "progress")}`);

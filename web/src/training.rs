@@ -13,15 +13,15 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::session::{Inside, Loaded, Manifest, Session};
-use crate::{json, thrown};
+use crate::{json, thrown, words};
 
 /// Milliseconds of work between two turns of the worker's event loop.
 const TURN: f64 = 12.0;
 
 #[wasm_bindgen]
 impl Session {
-    /// Trains a recipe, JSON, on the data set at hand. Calls `tell(json)` with `{losses, first_step}` and
-    /// `{epoch}`, and `turn()`, which returns a promise, whenever the worker should look at its messages. Ends with the
+    /// Trains a recipe, JSON, on the data set at hand. Calls `tell(json)` with `{losses, first_step}`, `{epoch}`
+    /// and `{notice}`, and `turn()`, which returns a promise, whenever the worker should look at its messages. Ends with the
     /// history of all epochs as JSON; the model at hand is then the trained one.
     pub async fn train(
         &self,
@@ -49,7 +49,14 @@ impl Session {
             accuracy: None,
             sha256: None,
         };
-        let mut observers = Observers::default().with(Messages { tell, inside: Rc::clone(&inside), manifest });
+        let notices = tell.clone();
+        let mut observers = Observers::new(move |notice| {
+            if let Some(text) = words::notice(&notice) {
+                let message = serde_json::json!({ "notice": text }).to_string();
+                let _ = notices.call1(&JsValue::NULL, &message.into()); // as in `Messages::say`
+            }
+        })
+        .with(Messages { tell, inside: Rc::clone(&inside), manifest });
         let mut control = Turns { inside: Rc::clone(&inside), turn, since: js_sys::Date::now() };
         let (state, stop) = (plan.start(devices.main()), &inside.control.stop);
         let result = train_with(&mut control, &plan, &devices, state, stop, &mut observers).await;

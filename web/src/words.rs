@@ -1,12 +1,24 @@
 //! The words of the page for what the library tells: what a visitor can do about it.
 
 use tinderbox::error::{Advice, Error};
+use tinderbox::notice::Notice;
 
 /// An error as a visitor reads it.
 pub(crate) fn error(e: &Error) -> String {
     match e.advice() {
         None => e.to_string(),
         Some(advice) => format!("{e}{}", advice_words(advice)),
+    }
+}
+
+/// A notice as a visitor reads it, where there is something to read.
+pub(crate) fn notice(notice: &Notice) -> Option<String> {
+    match notice {
+        Notice::NoReplay => Some(
+            "A recorded step did not repeat what a plain step computes on this adapter: training goes on plainly, and slower.".into(),
+        ),
+        Notice::ObserverDropped(e) => Some(error(e)),
+        _ => None, // of files and folders, as above
     }
 }
 

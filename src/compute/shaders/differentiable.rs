@@ -8,6 +8,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Wgpu};
 use burn::tensor::{DType, Int, Shape, Tensor};
 
+use super::conv::{Sides, Way};
 use super::dropout::Dropout;
 use super::extension::{Shaders, runs_shaders};
 use super::norm_relu;
@@ -59,6 +60,52 @@ impl Backward<Wgpu, 1> for Loss {
         let gradient = gradient * of_loss.unsqueeze::<2>();
         if let (Some(node), Ok(gradient)) = (node, gradient.try_into_primitive::<Wgpu>()) {
             grads.register::<Wgpu>(node.id, gradient);
+        }
+    }
+}
+
+/// Images `[n, inputs, h, w]` convolved with weights `[outputs, inputs, kernel, kernel]`, with stride 1 and zeros around them, where
+/// shaders run; `None` elsewhere, and for a padding that is not below the kernel.
+pub fn convolve(x: &Tensor<4>, weights: &Tensor<4>, padding: usize, way: Way) -> Option<Tensor<4>> {
+    let kernel = weights.dims()[2];
+    if padding >= kernel || x.dtype() != DType::F32 || !runs_shaders(&x.device()) {
+        return None;
+    }
+    let sides = Sides::of(x.dims(), weights.dims(), padding, way);
+    if !weights.device().is_autodiff() {
+        let [x, weights] = [x, weights].map(|tensor| tensor.clone().try_into_primitive::<Wgpu>().ok());
+        return Some(Tensor::from_primitive::<Wgpu>(<Wgpu as Shaders>::conv(x?, weights?, sides)));
+    }
+    let tracked = |tensor: &Tensor<4>| tensor.clone().try_into_primitive::<Tracked>().ok();
+    // Images of the data set have no gradient.
+    let x = &if x.device().is_autodiff() { x.clone() } else { Tensor::from_inner(x.clone()) };
+    let nodes = [tracked(x)?.node(), tracked(weights)?.node()];
+    let (x, weights) = (untracked(x)?, untracked(weights)?);
+    let y = <Wgpu as Shaders>::conv(x.clone(), weights.clone(), sides);
+    let y = match Conv.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => prep.finish((x, weights, sides), y),
+        OpsKind::UnTracked(prep) => prep.finish(y),
+    };
+    Some(Tensor::from_primitive::<Tracked>(y))
+}
+
+/// Gradients of a convolution with respect to images and weights.
+#[derive(Debug)]
+struct Conv;
+
+impl Backward<Wgpu, 2> for Conv {
+    type State = (Primitive, Primitive, Sides);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let [node_x, node_weights] = ops.parents;
+        let (x, weights, sides) = ops.state;
+        let dy = grads.consume::<Wgpu>(&ops.node);
+        if let Some(node) = node_x {
+            let gradient = <Wgpu as Shaders>::conv_images_gradient(dy.clone(), weights, sides);
+            grads.register::<Wgpu>(node.id, gradient);
+        }
+        if let Some(node) = node_weights {
+            grads.register::<Wgpu>(node.id, <Wgpu as Shaders>::conv_weights_gradient(x, dy, sides));
         }
     }
 }

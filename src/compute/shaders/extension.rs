@@ -7,6 +7,7 @@ use burn::backend::{Backend, Dispatch, DispatchDevice, backend_extension};
 use burn::tensor::{Device, Int, Shape, Tensor};
 use burn_wgpu::{CubeBackend, CubeTensor};
 
+use super::conv::{self, Pass, Sides};
 use super::dropout::{self, Dropout};
 use super::{evaluate as evaluation, gather, loss, norm_relu};
 use crate::compute::LossKind;
@@ -113,6 +114,18 @@ pub trait Shaders: Backend {
         statistics: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
+    /// Images `[n, inputs, h, w]` convolved with weights, with stride 1; see [`convolve`](super::convolve).
+    #[fusion(meta = conv::output)]
+    fn conv(x: FloatTensor<Self>, weights: FloatTensor<Self>, sides: Sides) -> FloatTensor<Self>;
+
+    /// The gradient of the images of [`conv`](Self::conv) from that of what it made.
+    #[fusion(meta = conv::of_images)]
+    fn conv_images_gradient(dy: FloatTensor<Self>, weights: FloatTensor<Self>, sides: Sides) -> FloatTensor<Self>;
+
+    /// The gradient of the weights of [`conv`](Self::conv) from that of what it made.
+    #[fusion(meta = conv::of_weights)]
+    fn conv_weights_gradient(x: FloatTensor<Self>, dy: FloatTensor<Self>, sides: Sides) -> FloatTensor<Self>;
+
     /// See [`apply_dropout`].
     #[fusion(dtype = x, shape = x)]
     fn dropout(x: FloatTensor<Self>, progress: IntTensor<Self>, dropout: Dropout) -> FloatTensor<Self>;
@@ -164,6 +177,18 @@ impl Shaders for CubeBackend {
 
     fn norm_relu_gradient(x: CubeTensor, dy: CubeTensor, statistics: CubeTensor) -> (CubeTensor, CubeTensor) {
         norm_relu::launch_gradient([x, dy, statistics])
+    }
+
+    fn conv(x: CubeTensor, weights: CubeTensor, sides: Sides) -> CubeTensor {
+        conv::launch(Pass::Forward, [x, weights], sides)
+    }
+
+    fn conv_images_gradient(dy: CubeTensor, weights: CubeTensor, sides: Sides) -> CubeTensor {
+        conv::launch(Pass::Images, [dy, weights], sides)
+    }
+
+    fn conv_weights_gradient(x: CubeTensor, dy: CubeTensor, sides: Sides) -> CubeTensor {
+        conv::launch(Pass::Weights, [x, dy], sides)
     }
 
     fn dropout(x: CubeTensor, progress: CubeTensor, dropout: Dropout) -> CubeTensor {

@@ -5,6 +5,7 @@
 //! [`batches`](crate::training::batches) and [`metrics`](crate::training::metrics) compose the same of burn's operations, and the tests
 //! hold one against the other.
 
+mod conv;
 mod differentiable;
 mod dropout;
 mod evaluate;
@@ -16,7 +17,8 @@ mod norm_relu;
 mod resident;
 mod tile_grid;
 
-pub use differentiable::{Normalized, drop_out, loss, norm_relu_train};
+pub use conv::Way;
+pub use differentiable::{Normalized, convolve, drop_out, loss, norm_relu_train};
 pub use dropout::Dropout;
 pub use evaluate::VALUES_PER_IMAGE;
 pub use extension::{Shaders, apply_dropout, evaluate, gather_batch, runs_shaders, view};

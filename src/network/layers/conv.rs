@@ -9,6 +9,7 @@ use burn::tensor::ops::ConvOptions;
 
 use super::kind::{Forward, Kind, OnnxAttribute, OnnxGraph, Parameter};
 use crate::compute::is_cpu;
+use crate::compute::shaders::{self, Way};
 use crate::data::ImageShape;
 use crate::error::{Error, Result};
 use crate::network::precision::{half, single};
@@ -152,15 +153,22 @@ impl Forward for Conv2d {
         let small = h * w <= SMALL_PLANE && self.config.is_plain_3x3() && bias.is_none();
         Activation::Maps(match self.precision {
             Precision::F32 if small && is_cpu(&x.device()) => convolve_batch(x, weight),
-            Precision::F32 => conv2d(x, weight, bias, options),
-            Precision::F16 => {
-                let y = single(conv2d(half(x), half(weight), None, options));
-                match bias {
-                    Some(bias) => y + bias.reshape([1, -1, 1, 1]),
-                    None => y,
+            Precision::F32 => {
+                let ours = (stride == 1).then(|| shaders::convolve(&x, &weight, padding, Way::Fastest)).flatten();
+                match ours {
+                    Some(y) => with_bias(y, bias),
+                    None => conv2d(x, weight, bias, options),
                 }
             }
+            Precision::F16 => with_bias(single(conv2d(half(x), half(weight), None, options)), bias),
         })
+    }
+}
+
+fn with_bias(y: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+    match bias {
+        Some(bias) => y + bias.reshape([1, -1, 1, 1]),
+        None => y,
     }
 }
 
