@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use tinderbox::compute::{Devices, Request, choose, list};
-use tinderbox::data::{Dataset, ImageShape, Split};
+use tinderbox::data::{Dataset, ImageShape};
 use tinderbox::error::{Error, Result};
 use tinderbox::recipe::Recipe;
 use tinderbox::training::{Event, Observer, Observers, Plan, train};
@@ -41,13 +41,7 @@ fn measure() -> Result<()> {
         }
         let recipe =
             Recipe { batch_size: batch, epochs: EPOCHS, patience: None, fraction: 1.0, ..Recipe::preset(preset)? };
-        let images = |n: usize| Split {
-            pixels: vec![7; n * shape.len()],
-            labels: (0..n).map(|i| (i % 10) as u8).collect(),
-            shape,
-        };
-        let classes = (0..10).map(|class| class.to_string()).collect();
-        let data = Arc::new(Dataset::new(images(STEPS * batch), images(100), classes)?);
+        let data = Arc::new(Dataset::made_up(shape, STEPS * batch, 100));
         let plan = Plan::new(&recipe, &data)?;
         let devices = Devices::one(device.clone(), info.clone());
         let counts = Counts::default();

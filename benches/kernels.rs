@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use cubecl::config::{TypeNameFormatLevel, type_name_format};
 use cubecl::logging::{Duration, LaunchObservation, LaunchObserver, ProfileDuration, TimingMethod, TimingRequest};
 use tinderbox::compute::{Devices, Request, choose, list};
-use tinderbox::data::{Dataset, ImageShape, Split};
+use tinderbox::data::{Dataset, ImageShape};
 use tinderbox::error::Result;
 use tinderbox::recipe::Recipe;
 use tinderbox::training::{Event, Observer, Observers, Plan, Uninterrupted, train_with};
@@ -89,13 +89,7 @@ fn measure() -> Result<()> {
         true => ImageShape { channels: 3, height: 32, width: 32 },
         false => ImageShape { channels: 1, height: 28, width: 28 },
     };
-    let split = |n: usize| Split {
-        pixels: (0..n * shape.len()).map(|i| (i * 7919 % 256) as u8).collect(),
-        labels: (0..n).map(|i| (i % 10) as u8).collect(),
-        shape,
-    };
-    let classes = (0..10).map(|class| class.to_string()).collect();
-    let data = Arc::new(Dataset::new(split(STEPS * recipe.batch_size), split(1), classes)?);
+    let data = Arc::new(Dataset::made_up(shape, STEPS * recipe.batch_size, 1));
     let plan = Plan::new(&recipe, &data)?;
 
     let kernels = Arc::new(Kernels::default());

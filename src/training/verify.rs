@@ -19,7 +19,7 @@ use super::plan::Plan;
 use super::run::{Uninterrupted, train_with};
 use crate::compute::shaders::{self, Way, runs_shaders};
 use crate::compute::{Devices, LossKind, cpu_info, read};
-use crate::data::{Dataset, ImageShape, Split};
+use crate::data::{Dataset, ImageShape};
 use crate::error::{Advice, Error, ErrorKind, Result};
 use crate::network::flat;
 use crate::notice::Notice;
@@ -30,8 +30,6 @@ use crate::recipe::{Augment, OptimizerConfig, Recipe};
 const TOLERANCE: f32 = 1e-3;
 /// Steps of each run: three are done plainly, the fourth is recorded, the others are replayed.
 const STEPS: usize = 6;
-/// Classes of the made-up images.
-const CLASSES: usize = 10;
 
 /// What a device computed, compared with what it should have.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -93,7 +91,8 @@ impl Verification {
 pub async fn verify(device: &Device) -> Result<Verification> {
     let mut verification = Verification { checks: Vec::new(), replayed: runs_shaders(device) };
     for (name, recipe, shape) in cases()? {
-        let plan = Plan::new(&recipe, &made_up(shape, recipe.batch_size)?)?;
+        let data = Arc::new(Dataset::made_up(shape, STEPS * recipe.batch_size, recipe.batch_size));
+        let plan = Plan::new(&recipe, &data)?;
         let expected = run(&plan, &Device::flex(), true).await?;
         let plain = run(&plan, device, true).await?;
         let replayed = run(&plan, device, false).await?;
@@ -158,17 +157,6 @@ fn cases() -> Result<[(&'static str, Recipe, ImageShape); 2]> {
     };
     let shape = |channels, side| ImageShape { channels, height: side, width: side };
     Ok([("a linear network", linear, shape(1, 28)), ("a convolution", convolution, shape(3, 12))])
-}
-
-/// Images that look like nothing: [`STEPS`] batches to train on, one to measure.
-fn made_up(shape: ImageShape, batch: usize) -> Result<Arc<Dataset>> {
-    let split = |images: usize| Split {
-        pixels: (0..images * shape.len()).map(|i| (i * 89 % 256) as u8).collect(),
-        labels: (0..images).map(|i| (i % CLASSES) as u8).collect(),
-        shape,
-    };
-    let classes = (0..CLASSES).map(|class| class.to_string()).collect();
-    Ok(Arc::new(Dataset::new(split(STEPS * batch), split(batch), classes)?))
 }
 
 /// What a run leaves.
