@@ -11,7 +11,8 @@ use crate::compute::launches::Launches;
 use crate::compute::shaders::Gpu;
 use crate::data::{Dataset, ImageShape};
 use crate::error::Result;
-use crate::network::Network;
+use crate::network::layers::AnyLayer;
+use crate::network::{Layer, Network, Shape};
 use crate::recipe::Recipe;
 use crate::training::{Event, Observer, Observers, Plan, Uninterrupted, train_with};
 
@@ -105,11 +106,16 @@ impl Steps<'_> {
     }
 }
 
-/// Bytes that a step cannot but move, in single precision. What a layer makes is written and read forward, and read backward; its
-/// gradient is written and read. A parameter is read in both directions and by the update, which writes it; its gradient
+/// Bytes that a step cannot but move, in single precision, where normalization is done on the way. What a layer makes is
+/// written and read forward, and read backward; its gradient is written and read. A parameter is read in both directions and by the update, which writes it; its gradient
 /// is written and read.
 fn least_bytes(network: &Network, batch: usize) -> f64 {
-    let made: usize = network.placed().map(|(_, _, output)| output.len()).sum();
+    let kept = |(layer, input, output): (&Layer, Shape, Shape)| {
+        let changes = layer.is_activation() || output.len() != input.len();
+        let multiplies = layer.multiply_adds(input) > 0 && !layer.normalizes();
+        if changes || multiplies { output.len() } else { 0 }
+    };
+    let made: usize = network.placed().map(kept).sum();
     4.0 * (5.0 * (made * batch) as f64 + 6.0 * network.summary().parameters() as f64)
 }
 
