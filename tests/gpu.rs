@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
+use burn::tensor::module::{conv2d, max_pool2d};
+use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData};
 use common::{Need, gpus, ok, skip, tinderbox};
 use serde_json::Value;
@@ -317,6 +317,29 @@ fn convolutions_and_their_gradients_are_those_of_burn() {
                 let whole = length(&mut expected.iter().copied());
                 assert!(difference <= 1e-5 * whole, "{x:?} {outputs} {kernel} {padding}: {difference} of {whole}");
             }
+        }
+    }
+}
+
+/// Sides that windows divide and sides that they do not, and equal values, of which the first counts.
+#[test]
+fn maxima_and_their_gradients_are_those_of_burn() {
+    for device in gpus("maxima_and_their_gradients_are_those_of_burn") {
+        for (dims, size) in [([3, 5, 6, 4], 2), ([2, 3, 7, 5], 2), ([2, 3, 9, 10], 3), ([1, 1, 1, 1], 1)] {
+            let run = |device: &Device| {
+                let device = &device.clone().autodiff();
+                let tensor = |dims: [usize; 4], factor: usize| {
+                    let values: Vec<f32> =
+                        (0..dims.iter().product()).map(|i: usize| (i * factor % 5) as f32 - 2.0).collect();
+                    Tensor::<4>::from_data(TensorData::new(values, dims), device).require_grad()
+                };
+                let x = tensor(dims, 7919);
+                let y = shaders::max_pool(&x, size)
+                    .unwrap_or_else(|| max_pool2d(x.clone(), MaxPoolOptions::new([size; 2]).with_stride([size; 2])));
+                let gradients = (y.clone() * tensor(y.dims(), 3).detach()).sum().backward();
+                [y.inner(), x.grad(&gradients).unwrap()].map(|t| t.into_data().try_to_vec::<f32>().unwrap())
+            };
+            assert_eq!(run(&device), run(&Device::flex()), "{dims:?} {size}");
         }
     }
 }

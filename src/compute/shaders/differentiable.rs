@@ -110,6 +110,42 @@ impl Backward<Wgpu, 2> for Conv {
     }
 }
 
+/// The maxima of windows of `size` by `size` pixels side by side, of maps `[n, channels, h, w]`, where shaders run; `None` elsewhere.
+pub fn max_pool(x: &Tensor<4>, size: usize) -> Option<Tensor<4>> {
+    if x.dtype() != DType::F32 || !runs_shaders(&x.device()) {
+        return None;
+    }
+    if !x.device().is_autodiff() {
+        let x = x.clone().try_into_primitive::<Wgpu>().ok()?;
+        return Some(Tensor::from_primitive::<Wgpu>(<Wgpu as Shaders>::max_pool(x, size)));
+    }
+    let node = x.clone().try_into_primitive::<Tracked>().ok()?.node();
+    let x = untracked(x)?;
+    let y = <Wgpu as Shaders>::max_pool(x.clone(), size);
+    let y = match MaxPool.prepare::<NoCheckpointing>([node]).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => prep.finish((x, size), y),
+        OpsKind::UnTracked(prep) => prep.finish(y),
+    };
+    Some(Tensor::from_primitive::<Tracked>(y))
+}
+
+/// The gradient of a maximum goes to where it came from.
+#[derive(Debug)]
+struct MaxPool;
+
+impl Backward<Wgpu, 1> for MaxPool {
+    type State = (Primitive, usize);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let [node] = ops.parents;
+        let (x, size) = ops.state;
+        let dy = grads.consume::<Wgpu>(&ops.node);
+        if let Some(node) = node {
+            grads.register::<Wgpu>(node.id, <Wgpu as Shaders>::max_pool_gradient(x, dy, size));
+        }
+    }
+}
+
 /// Values with a share of them zeroed, as [`apply_dropout`](super::apply_dropout), while training where shaders run; `None`
 /// elsewhere.
 pub fn drop_out<const D: usize>(x: &Tensor<D>, progress: &Tensor<1, Int>, dropout: Dropout) -> Option<Tensor<D>> {

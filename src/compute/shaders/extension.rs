@@ -9,7 +9,7 @@ use burn_wgpu::{CubeBackend, CubeTensor};
 
 use super::conv::{self, Pass, Sides};
 use super::dropout::{self, Dropout};
-use super::{evaluate as evaluation, gather, loss, norm_relu};
+use super::{evaluate as evaluation, gather, loss, max_pool, norm_relu};
 use crate::compute::LossKind;
 use crate::data::ImageShape;
 
@@ -126,6 +126,14 @@ pub trait Shaders: Backend {
     #[fusion(meta = conv::of_weights)]
     fn conv_weights_gradient(x: FloatTensor<Self>, dy: FloatTensor<Self>, sides: Sides) -> FloatTensor<Self>;
 
+    /// The maxima of windows side by side; see [`max_pool`](super::max_pool()).
+    #[fusion(meta = max_pool::output)]
+    fn max_pool(x: FloatTensor<Self>, size: usize) -> FloatTensor<Self>;
+
+    /// The gradient of `x` from that of its maxima.
+    #[fusion(dtype = x, shape = x)]
+    fn max_pool_gradient(x: FloatTensor<Self>, dy: FloatTensor<Self>, size: usize) -> FloatTensor<Self>;
+
     /// See [`apply_dropout`].
     #[fusion(dtype = x, shape = x)]
     fn dropout(x: FloatTensor<Self>, progress: IntTensor<Self>, dropout: Dropout) -> FloatTensor<Self>;
@@ -189,6 +197,14 @@ impl Shaders for CubeBackend {
 
     fn conv_weights_gradient(x: CubeTensor, dy: CubeTensor, sides: Sides) -> CubeTensor {
         conv::launch(Pass::Weights, [x, dy], sides)
+    }
+
+    fn max_pool(x: CubeTensor, size: usize) -> CubeTensor {
+        max_pool::launch(x, size)
+    }
+
+    fn max_pool_gradient(x: CubeTensor, dy: CubeTensor, size: usize) -> CubeTensor {
+        max_pool::launch_gradient([x, dy], size)
     }
 
     fn dropout(x: CubeTensor, progress: CubeTensor, dropout: Dropout) -> CubeTensor {

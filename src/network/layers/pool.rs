@@ -9,7 +9,7 @@ use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use serde::{Deserialize, Serialize};
 
 use super::kind::{Forward, Kind, OnnxAttribute, OnnxGraph};
-use crate::compute::cpu;
+use crate::compute::{cpu, shaders};
 use crate::data::ImageShape;
 use crate::error::{Error, Result};
 use crate::names::named;
@@ -104,13 +104,15 @@ impl Forward for Pool {
 }
 
 fn pooled(x: Tensor<4>, &Config { kind, size, stride }: &Config) -> Tensor<4> {
-    let (window, stride) = ([size; 2], [stride; 2]);
+    let ours = || {
+        let on_cpu = (size == 2).then(|| cpu::max_pool(&x)).flatten();
+        on_cpu.or_else(|| shaders::max_pool(&x, size))
+    };
     match kind {
-        PoolKind::Max if (size, stride) == (2, [2; 2]) => match cpu::max_pool(&x) {
+        PoolKind::Max => match (size == stride).then(ours).flatten() {
             Some(pooled) => pooled,
-            None => max_pool2d(x, MaxPoolOptions::new(window).with_stride(stride)),
+            None => max_pool2d(x, MaxPoolOptions::new([size; 2]).with_stride([stride; 2])),
         },
-        PoolKind::Max => max_pool2d(x, MaxPoolOptions::new(window).with_stride(stride)),
-        PoolKind::Avg => avg_pool2d(x, AvgPoolOptions::new(window).with_stride(stride)),
+        PoolKind::Avg => avg_pool2d(x, AvgPoolOptions::new([size; 2]).with_stride([stride; 2])),
     }
 }
