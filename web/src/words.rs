@@ -12,6 +12,7 @@ pub(crate) fn error(e: &Error) -> String {
 }
 
 /// A notice as a visitor reads it, where there is something to read.
+#[cfg_attr(not(target_family = "wasm"), allow(dead_code))] // who trains is in a browser
 pub(crate) fn notice(notice: &Notice) -> Option<String> {
     match notice {
         Notice::NoReplay => Some(
@@ -43,5 +44,12 @@ mod tests {
         let e = Error::usage("batch size is 9").advise(Advice::SmallerBatch(Some(4)));
         assert_eq!(error(&e), "batch size is 9: choose a smaller batch size, such as 4");
         assert_eq!(error(&Error::usage("x").advise(Advice::Again)), "x");
+    }
+
+    #[test]
+    fn notices_are_of_what_a_visitor_can_see() {
+        assert!(notice(&Notice::NoReplay).is_some_and(|text| text.contains("goes on plainly")));
+        assert_eq!(notice(&Notice::ObserverDropped(Error::usage("x"))).as_deref(), Some("x"));
+        assert_eq!(notice(&Notice::AlreadyFinished), None);
     }
 }
