@@ -100,10 +100,7 @@ fn overview(columns: &[Column<'_>], reports: &[Report]) -> String {
     let speed = |(_, row): &Column<'_>| find(row, "train_vgg11").map_or(0.0, |m| m.median);
     columns.sort_by(|a, b| speed(b).total_cmp(&speed(a)));
     let heads = measurements.map(|(_, head)| head);
-    let mut text = String::from(
-        "# Benchmarks\n\nMade by `tinderbox bench --compare` of the reports that are named below. `tinderbox bench --share` measures a \
-         machine\nand writes its report; `data/benchmarks/README.md` says how it comes here.\n\n",
-    );
+    let mut text = String::new();
     let _ = writeln!(text, "| | {} | measured by |\n|---|{}---|", heads.join(" | "), "--:|".repeat(heads.len()));
     for column @ (report, row) in &columns {
         let cells = measurements.map(|(name, _)| find(row, name).map_or(String::new(), cell));

@@ -65,6 +65,13 @@ enum Format {
     Html,
 }
 
+/// What stands above several reports in one.
+const BOARD: &str = "# Benchmarks
+
+Made by `tinderbox bench --compare` of the reports that are named below. `tinderbox bench --share` measures a machine
+and writes its report; `data/benchmarks/README.md` says how it comes here.
+";
+
 /// What a measuring process says, a line of JSON each.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -82,6 +89,10 @@ pub fn run(args: BenchArgs) -> Result<()> {
     if !args.compare.is_empty() {
         let reports = args.compare.iter().map(read).collect::<Result<Vec<_>>>()?;
         return match args.output {
+            Format::Md if reports.len() > 1 => {
+                say!("{BOARD}");
+                write(&reports, Format::Md)
+            }
             Format::Json => Err(Error::usage("--compare writes md, csv or html: each report is JSON already")),
             format => write(&reports, format),
         };

@@ -170,17 +170,6 @@ mod tuned {
         Key { pass: *pass, images: images.next_power_of_two(), input, output, kernel }
     }
 
-    fn burns((pass, a, b, sides): Inputs) -> Result<CubeTensor, String> {
-        let options = ConvOptions::new([1; 2], [sides.padding; 2], [1; 2], 1);
-        let strategy = ConvStrategy::Autotune;
-        let done = match pass {
-            Pass::Forward => conv_forward(a, b, None, options, strategy),
-            Pass::Images => conv_data_backward(a, b, sides.maps(sides.input), options, strategy),
-            Pass::Weights => conv_weight_backward(a, b, sides.weights(), options, strategy),
-        };
-        done.map_err(|e| format!("{e:?}"))
-    }
-
     pub fn launch(pass: Pass, [a, b]: [CubeTensor; 2], sides: Sides) -> CubeTensor {
         if sides.way == Way::Ours {
             return pass.ours([a, b], sides);
@@ -188,10 +177,18 @@ mod tuned {
         static TUNER: LocalTuner<Key, CubeTuneId> = local_tuner!();
         let (client, id) = (a.client.clone(), CubeTuneId::new(&a.client, &a.device));
         let ways = TUNER.init(&id, || {
+            // The tuner wants to know why a way cannot be gone; ours always can.
+            let ours = |(pass, a, b, sides): Inputs| Ok::<_, &str>(pass.ours([a, b], sides));
+            let burns = |(pass, a, b, sides): Inputs| {
+                let options = ConvOptions::new([1; 2], [sides.padding; 2], [1; 2], 1);
+                match pass {
+                    Pass::Forward => conv_forward(a, b, None, options, ConvStrategy::Autotune),
+                    Pass::Images => conv_data_backward(a, b, sides.maps(sides.input), options, ConvStrategy::Autotune),
+                    Pass::Weights => conv_weight_backward(a, b, sides.weights(), options, ConvStrategy::Autotune),
+                }
+            };
             TunableSet::new(key, |_: &Key, inputs: &Inputs| inputs.clone())
-                .with(Tunable::new("ours", |(pass, a, b, sides): Inputs| -> Result<_, String> {
-                    Ok(pass.ours([a, b], sides))
-                }))
+                .with(Tunable::new("ours", ours))
                 .with(Tunable::new("burn", burns))
         });
         TUNER.execute(&id, &client, ways, (pass, a, b, sides))
