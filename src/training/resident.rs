@@ -48,7 +48,7 @@ enum Mode {
     WarmUp(usize, Prepared),
     Replay {
         one: Replay<Rc<Kept>>,
-        several: Option<Replay<Rc<Kept>>>,
+        several: Option<Box<Replay<Rc<Kept>>>>,
     },
     /// Plainly, because the device cannot record, which nobody has heard of yet.
     Refused,
@@ -203,7 +203,7 @@ impl Resident {
     async fn replay(
         &mut self,
         one: Replay<Rc<Kept>>,
-        mut several: Option<Replay<Rc<Kept>>>,
+        mut several: Option<Box<Replay<Rc<Kept>>>>,
         step: usize,
         state: &TrainState,
     ) -> Result<Mode> {
@@ -220,7 +220,7 @@ impl Resident {
                         .record(Rc::clone(&self.kept), |kept| (0..AT_ONCE).try_for_each(|_| kept.plainly(kept.batch)))
                 });
                 let by_one = || (0..AT_ONCE).try_for_each(|_| one.run());
-                several = self.tried(recorded.ok(), by_one, step, state).await?;
+                several = self.tried(recorded.ok(), by_one, step, state).await?.map(Box::new);
                 self.several = several.is_some(); // else one by one, which is right
             }
         }
