@@ -45,7 +45,7 @@ const calls = {
     session = await Session.open(kind);
     return { device: JSON.parse(session.device()), presets: JSON.parse(presets()), schema: JSON.parse(schema()) };
   },
-  /** @returns {Promise<{ passed: boolean, difference: number | null }>} */
+  /** @returns {Promise<{ checks: { what: string, difference: number, allowed: number }[], replayed: boolean }>} */
   verify: async () => JSON.parse(await session.verify()),
   /**
    * @param {string} name
