@@ -3,21 +3,6 @@
 // An implicit product of matrices: a row is an output channel, a column a pixel of the output, and the summands are all
 // pixels of the kernel in all input channels. Nothing of it is laid out in memory. The twin is `conv2d` of burn.
 
-struct Params {
-    images: u32,
-    inputs: u32,
-    input_height: u32,
-    input_width: u32,
-    outputs: u32,
-    output_height: u32,
-    output_width: u32,
-    kernel: u32,
-    padding: u32,
-    // 1 for the gradient: the weights are [inputs, outputs, kernel, kernel], to be turned around.
-    turned: u32,
-    groups_in_row: u32,
-}
-
 // As in gather_batch.wgsl, bound to be written although most are only read.
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> weights: array<f32>;

@@ -3,21 +3,6 @@
 // An implicit product of matrices: a row is an output channel, a column a weight of the kernel of an input channel, and the
 // summands are the pixels of the output. The twin is that of burn's `conv2d`.
 
-struct Params {
-    images: u32,
-    inputs: u32,
-    input_height: u32,
-    input_width: u32,
-    outputs: u32,
-    output_height: u32,
-    output_width: u32,
-    kernel: u32,
-    padding: u32,
-    // Pixels in a slice, a multiple of DEPTH.
-    slice: u32,
-    groups_in_row: u32,
-}
-
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> dy: array<f32>;
 // Of every slice [outputs, inputs, kernel, kernel].

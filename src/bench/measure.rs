@@ -237,10 +237,15 @@ async fn check_ones(name: &str, sum: Tensor<1>, expected: usize) -> Result<()> {
 ///
 /// # Errors
 /// Device: it failed.
-pub async fn finish(result: Tensor<1>) -> Result<()> {
+async fn finish(result: Tensor<1>) -> Result<()> {
     let device = result.device();
     if cfg!(target_family = "wasm") {
         return read(result.narrow(0, 0, 1)).await.map(drop); // a browser cannot wait without reading
     }
     device.sync().map_err(|e| failure::device(&e))
+}
+
+/// A note, if there is one, and the batch size.
+pub(super) fn with_batch(note: &Option<String>, batch: usize) -> String {
+    note.iter().cloned().chain([format!("batch {batch}")]).collect::<Vec<_>>().join(", ")
 }

@@ -39,6 +39,11 @@ fn heading((report, row): &Column<'_>, reports: &[Report]) -> String {
     format!("{device}{machine}{failed}")
 }
 
+/// The heading for a cell of a table in Markdown.
+fn cell_heading(column: &Column<'_>, reports: &[Report]) -> String {
+    heading(column, reports).replace('|', "/")
+}
+
 /// A median, with the spread in percent of it: half the range between the lowest and the highest.
 fn cell(m: &Measurement) -> String {
     let value = if m.median >= 10_000.0 { thousands(m.median.round() as u64) } else { short(m.median) };
@@ -60,7 +65,7 @@ pub fn markdown(reports: &[Report]) -> String {
     }
     for column @ (_, row) in &columns {
         if let Some(reason) = &row.failed {
-            let head = heading(column, reports);
+            let head = cell_heading(column, reports);
             let _ = writeln!(text, "\nFAILED: {}: {}", head.trim_end_matches(", FAILED"), brief(reason));
         }
     }
@@ -77,7 +82,7 @@ fn is_software((_, row): &Column<'_>) -> bool {
 /// Every measurement of these devices, which are its columns.
 fn table(columns: &[Column<'_>], reports: &[Report]) -> String {
     let mut text = String::new();
-    let heads: Vec<String> = columns.iter().map(|column| heading(column, reports).replace('|', "/")).collect();
+    let heads: Vec<String> = columns.iter().map(|column| cell_heading(column, reports)).collect();
     let _ = writeln!(text, "| | unit | {} |\n|---|---|{}", heads.join(" | "), "--:|".repeat(heads.len()));
     for name in names(columns) {
         let cells: Vec<String> =
@@ -105,7 +110,7 @@ fn overview(columns: &[Column<'_>], reports: &[Report]) -> String {
     for column @ (report, row) in &columns {
         let cells = measurements.map(|(name, _)| find(row, name).map_or(String::new(), cell));
         let (tool, day) = (&report.tool, report.date.get(..10).unwrap_or(&report.date));
-        let head = heading(column, reports).replace('|', "/");
+        let head = cell_heading(column, reports);
         let _ = writeln!(text, "| {head} | {} | {} {}, {day} |", cells.join(" | "), tool.name, tool.version);
     }
     text + "\n"

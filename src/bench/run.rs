@@ -10,7 +10,8 @@ use crate::data::Dataset;
 use crate::error::Result;
 use crate::training::verify;
 
-/// Measures a device, and returns the seconds that warming up took. `gpu` counts submissions, where it is known. `dataset` is the sample that comes with the program.
+/// Measures a device, and returns the seconds that warming up took. `gpu` counts submissions, where it is known. `dataset` is
+/// the sample that comes with the program.
 ///
 /// # Errors
 /// Device: it failed, was lost, is out of memory, or computes wrongly.

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use super::measure::Bench;
+use super::measure::{Bench, with_batch};
 use crate::compute::is_cpu;
 use crate::compute::launches::Launches;
 use crate::compute::shaders::Gpu;
@@ -38,17 +38,13 @@ impl Steps<'_> {
     }
 
     /// Seconds of a step, one value an epoch.
-    async fn seconds(&self, bench: &mut Bench<'_>) -> Result<Vec<f64>> {
-        let plan = self.plan(bench.effort.repeats + WARM_UP)?;
-        let mut seconds = self.run(bench, &plan, &Counts::default(), false).await?;
-        let rest = seconds.split_off(WARM_UP);
-        bench.warmup += seconds.iter().map(|s| (s - rest[0]).max(0.0) * self.steps as f64).sum::<f64>();
-        Ok(rest)
-    }
-
-    async fn run(&self, bench: &Bench<'_>, plan: &Plan, counts: &Counts, plain: bool) -> Result<Vec<f64>> {
-        let watch = Watch { counts, launches: Launches::watch(), gpu: bench.gpu.as_ref(), before: None };
-        let (mut observers, mut control) = (Observers::default().with(watch), Uninterrupted { plain });
+    async fn run(
+        &self,
+        bench: &Bench<'_>,
+        plan: &Plan,
+        mut observers: Observers<'_>,
+        mut control: Uninterrupted,
+    ) -> Result<Vec<f64>> {
         let (state, never) = (plan.start(&bench.device), AtomicUsize::new(0));
         let trained = train_with(&mut control, plan, &bench.devices, state, &never, &mut observers).await?;
         let batch = plan.recipe().batch_size as f64;
@@ -59,13 +55,15 @@ impl Steps<'_> {
     pub async fn rate(&self, bench: &mut Bench<'_>) -> Result<()> {
         let name = format!("train_{}", self.name);
         bench.begin(&name);
-        let seconds = self.seconds(bench).await?;
-        let batch = self.recipe.batch_size;
-        bench.rate(&name, "images/s", batch as f64, &seconds, self.noted(batch));
-        let network = self.plan(1)?.network().clone();
+        let (plan, batch) = (self.plan(bench.effort.repeats + WARM_UP)?, self.recipe.batch_size);
+        let mut warming = self.run(bench, &plan, Observers::default(), Uninterrupted::default()).await?;
+        let seconds = warming.split_off(WARM_UP);
+        bench.warmup += warming.iter().map(|s| (s - seconds[0]).max(0.0) * self.steps as f64).sum::<f64>();
+        bench.rate(&name, "images/s", batch as f64, &seconds, Some(with_batch(&self.note, batch)));
+        let network = plan.network();
         for (part, work, peak, of) in [
             ("compute", network.step_flop(batch), bench.peaks.flops, "of what matmul_f32 reaches"),
-            ("memory", least_bytes(&network, batch), bench.peaks.bytes, "of what memory reaches; above 100 in a cache"),
+            ("memory", least_bytes(network, batch), bench.peaks.bytes, "of what memory reaches; above 100 in a cache"),
         ] {
             if let Some(peak) = peak {
                 let name = format!("{part}_share_{}", self.name);
@@ -85,14 +83,15 @@ impl Steps<'_> {
         bench.begin(&name);
         let batch = self.recipe.batch_size;
         let (plan, counts) = (self.plan(bench.effort.repeats + WARM_UP)?, Counts::default());
-        let mut seconds = self.run(bench, &plan, &counts, false).await?;
+        let replayed = Uninterrupted::default();
+        let mut seconds = self.run(bench, &plan, counts.watched(bench), replayed).await?;
         let milliseconds = seconds.split_off(WARM_UP).iter().map(|s| 1e3 * s).collect();
         let computed =
             if bench.effort.software { ", computed by the host as well" } else { ", hardly anything to compute" };
-        let note = self.noted(batch).unwrap_or_default() + computed;
+        let note = with_batch(&self.note, batch) + computed;
         bench.time(&name, "ms", milliseconds, Some(note));
         let submissions = counts.submissions.get();
-        self.run(bench, &self.plan(WARM_UP)?, &counts, true).await?;
+        self.run(bench, &self.plan(WARM_UP)?, counts.watched(bench), Uninterrupted { plain: true }).await?;
         for (part, count) in [("dispatches", Some(counts.launches.get())), ("submissions", submissions)] {
             if let Some(count) = count {
                 bench.time(&format!("{part}_{}", self.name), "a step", vec![count], None);
@@ -100,15 +99,11 @@ impl Steps<'_> {
         }
         Ok(())
     }
-
-    fn noted(&self, batch: usize) -> Option<String> {
-        Some(self.note.iter().cloned().chain([format!("batch {batch}")]).collect::<Vec<_>>().join(", "))
-    }
 }
 
 /// Bytes that a step cannot but move, in single precision, where normalization is done on the way. What a layer makes is
-/// written and read forward, and read backward; its gradient is written and read. A parameter is read in both directions and by the update, which writes it; its gradient
-/// is written and read.
+/// written and read forward, and read backward; its gradient is written and read. A parameter is read in both directions and
+/// by the update, which writes it; its gradient is written and read.
 fn least_bytes(network: &Network, batch: usize) -> f64 {
     let kept = |(layer, input, output): (&Layer, Shape, Shape)| {
         let changes = layer.is_activation() || output.len() != input.len();
@@ -124,6 +119,14 @@ fn least_bytes(network: &Network, batch: usize) -> f64 {
 struct Counts {
     launches: Cell<f64>,
     submissions: Cell<Option<f64>>,
+}
+
+impl Counts {
+    /// Somebody who counts in a run.
+    fn watched<'a>(&'a self, bench: &'a Bench<'_>) -> Observers<'a> {
+        let gpu = bench.gpu.as_ref();
+        Observers::default().with(Watch { counts: self, launches: Launches::watch(), gpu, before: None })
+    }
 }
 
 /// Counts from the end of an epoch to when the losses of the next are read.

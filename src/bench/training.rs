@@ -4,10 +4,10 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use web_time::Instant;
 
-use super::measure::Bench;
+use super::measure::{Bench, with_batch};
 use super::steps::Steps;
 use crate::compute::Devices;
 use crate::data::{Dataset, Identity, ImageShape};
@@ -111,7 +111,7 @@ async fn infer(
     for batch in [1, 256] {
         let name = format!("infer_{name}_{batch}");
         bench.begin(&name);
-        let (images, _) = made_up(batch, shape, &bench.device);
+        let images = made_up(batch, shape, &bench.device);
         let seconds = bench.seconds(|| model.forward(images.clone()).flatten(0, 1)).await?;
         let note = with_batch(&note, batch);
         if batch == 1 {
@@ -141,11 +141,6 @@ async fn vgg(bench: &mut Bench<'_>) -> Result<()> {
     Steps { name: "vgg11", recipe: tiny, shape, steps: 20, note: Some(format!("width {TINY}")) }.host(bench).await
 }
 
-/// A note, if there is one, and the batch size.
-fn with_batch(note: &Option<String>, batch: usize) -> String {
-    note.iter().cloned().chain([format!("batch {batch}")]).collect::<Vec<_>>().join(", ")
-}
-
 /// A preset on the sample.
 fn sample(preset: &str) -> Result<Recipe> {
     Ok(Recipe { dataset: Identity::MnistSample, ..Recipe::preset(preset)? })
@@ -156,13 +151,9 @@ async fn run(recipe: &Recipe, dataset: &Arc<Dataset>, devices: &Devices) -> Resu
     train(&plan, devices, plan.start(devices.main()), &AtomicUsize::new(0), &mut observers).await
 }
 
-/// Images `[n, channels, h, w]` and labels `[n]` that look like nothing.
-fn made_up(n: usize, shape: ImageShape, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
+/// Images `[n, channels, h, w]` that look like nothing.
+fn made_up(n: usize, shape: ImageShape, device: &Device) -> Tensor<4> {
     let ImageShape { channels, height, width } = shape;
     let pixels: Vec<f32> = (0..n * shape.len()).map(|i| (i * 7919 % 256) as f32 / 255.0).collect();
-    let labels: Vec<i32> = (0..n as i32).map(|i| i % 10).collect();
-    (
-        Tensor::from_data(TensorData::new(pixels, [n, channels, height, width]), device),
-        Tensor::from_data(TensorData::new(labels, [n]), device),
-    )
+    Tensor::from_data(TensorData::new(pixels, [n, channels, height, width]), device)
 }

@@ -126,12 +126,12 @@ fn write(reports: &[Report], format: Format) -> Result<()> {
 
 /// Writes a report to where the board is made of, or to the current folder, and says what to do with it.
 fn share(report: &Report) -> Result<()> {
-    let board = Path::new("data/benchmarks");
-    let path = if board.is_dir() { board.join(report.file_name()) } else { report.file_name().into() };
+    let (board, name) = (Path::new("data/benchmarks"), report.file_name());
+    let path = if board.is_dir() { board.join(&name) } else { PathBuf::from(&name) };
     write_atomically(&path, &to_json(report)?)?;
     write(std::slice::from_ref(report), Format::Md)?;
     let path = path.display();
-    say!("\nwrote {path}, which is all of a contribution: send it as data/benchmarks/{}", report.file_name());
+    say!("\nwrote {path}, which is all of a contribution: send it as data/benchmarks/{name}");
     say!("in a pull request, with the table above as its text. The board is made by");
     say!("    tinderbox bench --compare data/benchmarks/*.json > docs/benchmarks.md");
     Ok(())

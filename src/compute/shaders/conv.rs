@@ -24,8 +24,13 @@ const MANY_GROUPS: usize = 512;
 /// Pixels that are worth a slice of their own.
 const LEAST_SLICE: usize = 256;
 
-wgsl!(Convolve, "../../../shaders/conv.wgsl", "../../../shaders/product_tile.wgsl");
-wgsl!(WeightGradient, "../../../shaders/conv_weights.wgsl", "../../../shaders/product_tile.wgsl");
+wgsl!(Convolve, "../../../shaders/conv.wgsl", "../../../shaders/conv_sides.wgsl", "../../../shaders/product_tile.wgsl");
+wgsl!(
+    WeightGradient,
+    "../../../shaders/conv_weights.wgsl",
+    "../../../shaders/conv_sides.wgsl",
+    "../../../shaders/product_tile.wgsl"
+);
 wgsl!(SumSlices, "../../../shaders/sum_slices.wgsl");
 
 /// The sides of a convolution.
@@ -82,9 +87,9 @@ impl Sides {
         self.images * self.output[1] * self.output[2]
     }
 
-    fn params(self, last: u32, groups: (u32, u32)) -> Vec<u32> {
+    fn params(self, turned: bool, slice: usize, groups: (u32, u32)) -> Vec<u32> {
         let sides = [&[self.images][..], &self.input, &self.output, &[self.kernel, self.padding]].concat();
-        sides.into_iter().map(|n| n as u32).chain([last, groups.0]).collect()
+        sides.into_iter().map(|n| n as u32).chain([u32::from(turned), slice as u32, groups.0]).collect()
     }
 }
 
@@ -199,7 +204,7 @@ fn convolve(inputs: [CubeTensor; 2], sides: Sides, turned: bool) -> CubeTensor {
     let [x, weights] = inputs.map(into_contiguous);
     let y = empty(&x, sides.maps(sides.output));
     let groups = in_rows(sides.output[0].div_ceil(TILE) * sides.pixels().div_ceil(TILE));
-    run(Convolve, THREADS, groups, &[&x, &weights, &y], &sides.params(u32::from(turned), groups));
+    run(Convolve, THREADS, groups, &[&x, &weights, &y], &sides.params(turned, 0, groups));
     y
 }
 
@@ -214,7 +219,7 @@ fn weights_gradient(inputs: [CubeTensor; 2], sides: Sides) -> CubeTensor {
     let slices = pixels.div_ceil(slice);
     let parts = empty(&x, [slices * size]);
     let groups = in_rows(tiles * slices);
-    run(WeightGradient, THREADS, groups, &[&x, &dy, &parts], &sides.params(slice as u32, groups));
+    run(WeightGradient, THREADS, groups, &[&x, &dy, &parts], &sides.params(false, slice, groups));
     let gradient = empty(&x, sides.weights());
     let groups = in_rows(size.div_ceil(ADDING_THREADS as usize));
     run(SumSlices, ADDING_THREADS, groups, &[&parts, &gradient], &[size as u32, slices as u32, groups.0]);

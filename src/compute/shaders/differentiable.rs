@@ -20,13 +20,37 @@ type Primitive = FloatTensor<Wgpu>;
 type Tracked = Autodiff<Wgpu, NoCheckpointing>;
 
 /// Whether our shaders can compute with this tensor: they know single precision alone.
+fn computes<const D: usize>(x: &Tensor<D>) -> bool {
+    x.dtype() == DType::F32 && runs_shaders(&x.device())
+}
+
+/// Whether they can, and gradients are wanted.
 fn takes<const D: usize>(x: &Tensor<D>) -> bool {
-    x.dtype() == DType::F32 && x.device().is_autodiff() && runs_shaders(&x.device())
+    computes(x) && x.device().is_autodiff()
 }
 
 /// The values of a tracked tensor.
 fn untracked<const D: usize>(x: &Tensor<D>) -> Option<Primitive> {
     x.clone().inner().try_into_primitive::<Wgpu>().ok()
+}
+
+/// The tensor as burn tracks it.
+fn tracked<const D: usize>(x: &Tensor<D>) -> Option<FloatTensor<Tracked>> {
+    x.clone().try_into_primitive::<Tracked>().ok()
+}
+
+/// What an operation made of `inputs`, with what its backward pass wants to know.
+fn track<O: Backward<Wgpu, N>, const N: usize, const D: usize>(
+    operation: O,
+    inputs: [&FloatTensor<Tracked>; N],
+    state: O::State,
+    output: Primitive,
+) -> Tensor<D> {
+    let nodes = inputs.map(|input| input.node());
+    Tensor::from_primitive::<Tracked>(match operation.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => prep.finish(state, output),
+        OpsKind::UnTracked(prep) => prep.finish(output),
+    })
 }
 
 /// The mean loss `[1]` of logits `[n, classes]` and labels `[n]`, while training where shaders run; `None` elsewhere.
@@ -35,15 +59,9 @@ pub fn loss(logits: &Tensor<2>, labels: &Tensor<1, Int>, kind: LossKind, smoothi
     if !takes(logits) {
         return None;
     }
-    let tracked = logits.clone().try_into_primitive::<Tracked>().ok()?;
     let labels = labels.clone().try_into_primitive::<Wgpu>().ok()?;
     let (loss, gradient) = <Wgpu as Shaders>::loss(untracked(logits)?, labels, kind, smoothing as f32);
-    let prepared = Loss.prepare::<NoCheckpointing>([tracked.node()]).compute_bound().stateful();
-    let loss = match prepared {
-        OpsKind::Tracked(prep) => prep.finish(gradient, loss),
-        OpsKind::UnTracked(prep) => prep.finish(loss),
-    };
-    Some(Tensor::from_primitive::<Tracked>(loss))
+    Some(track(Loss, [&tracked(logits)?], gradient, loss))
 }
 
 /// The gradient, which came along with the loss, times that of the loss.
@@ -68,7 +86,7 @@ impl Backward<Wgpu, 1> for Loss {
 /// shaders run; `None` elsewhere, and for a padding that is not below the kernel.
 pub fn convolve(x: &Tensor<4>, weights: &Tensor<4>, padding: usize, way: Way) -> Option<Tensor<4>> {
     let kernel = weights.dims()[2];
-    if padding >= kernel || x.dtype() != DType::F32 || !runs_shaders(&x.device()) {
+    if padding >= kernel || !computes(x) {
         return None;
     }
     let sides = Sides::of(x.dims(), weights.dims(), padding, way);
@@ -76,17 +94,11 @@ pub fn convolve(x: &Tensor<4>, weights: &Tensor<4>, padding: usize, way: Way) ->
         let [x, weights] = [x, weights].map(|tensor| tensor.clone().try_into_primitive::<Wgpu>().ok());
         return Some(Tensor::from_primitive::<Wgpu>(<Wgpu as Shaders>::conv(x?, weights?, sides)));
     }
-    let tracked = |tensor: &Tensor<4>| tensor.clone().try_into_primitive::<Tracked>().ok();
     // Images of the data set have no gradient.
     let x = &if x.device().is_autodiff() { x.clone() } else { Tensor::from_inner(x.clone()) };
-    let nodes = [tracked(x)?.node(), tracked(weights)?.node()];
-    let (x, weights) = (untracked(x)?, untracked(weights)?);
-    let y = <Wgpu as Shaders>::conv(x.clone(), weights.clone(), sides);
-    let y = match Conv.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
-        OpsKind::Tracked(prep) => prep.finish((x, weights, sides), y),
-        OpsKind::UnTracked(prep) => prep.finish(y),
-    };
-    Some(Tensor::from_primitive::<Tracked>(y))
+    let state = (untracked(x)?, untracked(weights)?, sides);
+    let y = <Wgpu as Shaders>::conv(state.0.clone(), state.1.clone(), sides);
+    Some(track(Conv, [&tracked(x)?, &tracked(weights)?], state, y))
 }
 
 /// Gradients of a convolution with respect to images and weights.
@@ -112,21 +124,16 @@ impl Backward<Wgpu, 2> for Conv {
 
 /// The maxima of windows of `size` by `size` pixels side by side, of maps `[n, channels, h, w]`, where shaders run; `None` elsewhere.
 pub fn max_pool(x: &Tensor<4>, size: usize) -> Option<Tensor<4>> {
-    if x.dtype() != DType::F32 || !runs_shaders(&x.device()) {
+    if !computes(x) {
         return None;
     }
     if !x.device().is_autodiff() {
         let x = x.clone().try_into_primitive::<Wgpu>().ok()?;
         return Some(Tensor::from_primitive::<Wgpu>(<Wgpu as Shaders>::max_pool(x, size)));
     }
-    let node = x.clone().try_into_primitive::<Tracked>().ok()?.node();
-    let x = untracked(x)?;
-    let y = <Wgpu as Shaders>::max_pool(x.clone(), size);
-    let y = match MaxPool.prepare::<NoCheckpointing>([node]).compute_bound().stateful() {
-        OpsKind::Tracked(prep) => prep.finish((x, size), y),
-        OpsKind::UnTracked(prep) => prep.finish(y),
-    };
-    Some(Tensor::from_primitive::<Tracked>(y))
+    let values = untracked(x)?;
+    let y = <Wgpu as Shaders>::max_pool(values.clone(), size);
+    Some(track(MaxPool, [&tracked(x)?], (values, size), y))
 }
 
 /// The gradient of a maximum goes to where it came from.
@@ -152,15 +159,9 @@ pub fn drop_out<const D: usize>(x: &Tensor<D>, progress: &Tensor<1, Int>, dropou
     if !takes(x) {
         return None;
     }
-    let node = x.clone().try_into_primitive::<Tracked>().ok()?.node();
     let progress = progress.clone().try_into_primitive::<Wgpu>().ok()?;
     let y = <Wgpu as Shaders>::dropout(untracked(x)?, progress.clone(), dropout);
-    let prepared = DropOut.prepare::<NoCheckpointing>([node]).compute_bound().stateful();
-    let y = match prepared {
-        OpsKind::Tracked(prep) => prep.finish((progress, dropout), y),
-        OpsKind::UnTracked(prep) => prep.finish(y),
-    };
-    Some(Tensor::from_primitive::<Tracked>(y))
+    Some(track(DropOut, [&tracked(x)?], (progress, dropout), y))
 }
 
 /// The gradient is dropped where the value was, and scaled as it was.
@@ -202,26 +203,16 @@ pub fn norm_relu_train(
     if !takes(x) {
         return None;
     }
-    let tracked = |t: &Tensor<1>| t.clone().try_into_primitive::<Tracked>().ok();
-    let nodes = [x.clone().try_into_primitive::<Tracked>().ok()?, tracked(gamma)?, tracked(beta)?];
+    let inputs = [&tracked(x)?, &tracked(gamma)?, &tracked(beta)?];
     let channels = x.dims()[1];
     let (x, gamma, beta) = (untracked(x)?, untracked(gamma)?, untracked(beta)?);
     let running = |t: Tensor<1>| t.without_autodiff().try_into_primitive::<Wgpu>().ok();
     let numbers = (epsilon as f32, momentum as f32);
     let (output, statistics) =
         <Wgpu as Shaders>::norm_relu(x.clone(), gamma, beta, running(mean)?, running(variance)?, numbers);
-    let prepared =
-        NormRelu.prepare::<NoCheckpointing>(nodes.each_ref().map(|tensor| tensor.node())).compute_bound().stateful();
-    let output = match prepared {
-        OpsKind::Tracked(prep) => prep.finish((x, statistics.clone(), channels), output),
-        OpsKind::UnTracked(prep) => prep.finish(output),
-    };
+    let output = track(NormRelu, inputs, (x, statistics.clone(), channels), output);
     let part = |i: usize| Tensor::from_inner(Tensor::from_primitive::<Wgpu>(part(&statistics, i, channels)));
-    Some(Normalized {
-        output: Tensor::from_primitive::<Tracked>(output),
-        running_mean: part(4),
-        running_variance: part(5),
-    })
+    Some(Normalized { output, running_mean: part(4), running_variance: part(5) })
 }
 
 /// One of the vectors `[channels]` that lie in one buffer, each at a place where it can be bound.
