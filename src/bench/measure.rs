@@ -6,6 +6,7 @@ use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use web_time::Instant;
 
 use super::schema::Measurement;
+use crate::compute::cpu::{self, Prepared};
 use crate::compute::shaders::{self, Gpu, Way};
 use crate::compute::{AdapterKind, DeviceInfo, Devices, failure, is_cpu, read};
 use crate::data::Dataset;
@@ -186,15 +187,23 @@ impl<'a> Bench<'a> {
 
             let name = format!("conv_{suffix}");
             self.begin(&name);
-            let x = Tensor::<4>::ones([images, channels, side, side], &self.device).cast(dtype);
+            // As the layer does, and with images as layers leave them: on the CPU their channels are last in memory.
+            let on_cpu = is_cpu(&self.device);
+            let shape = if on_cpu { [images, side, side, channels] } else { [images, channels, side, side] };
+            let x = Tensor::<4>::ones(shape, &self.device).cast(dtype);
+            let x = if on_cpu { x.permute([0, 3, 1, 2]) } else { x };
+            let prepared = Prepared::default();
             let w = Tensor::<4>::ones([channels, channels, 3, 3], &self.device).cast(dtype);
             let options = || ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
             let maps = || {
-                let ours = shaders::convolve(&x, &w, 1, Way::Fastest); // as the layer does
-                ours.unwrap_or_else(|| conv2d(x.clone(), w.clone(), None, options())).flatten::<1>(0, 3)
+                let on_gpu = || shaders::convolve(&x, &w, 1, Way::Fastest);
+                let ours = cpu::convolve(&x, &w, false, &prepared).or_else(on_gpu);
+                let maps = ours.unwrap_or_else(|| conv2d(x.clone(), w.clone(), None, options()));
+                if on_cpu { maps.permute([0, 2, 3, 1]) } else { maps }.flatten::<1>(0, 3)
             };
             let seconds = self.seconds(maps).await?;
-            check_ones(&name, maps().narrow(0, side * side / 2 + side / 2, 1), 9 * channels).await?;
+            let middle = (side * side / 2 + side / 2) * if on_cpu { channels } else { 1 };
+            check_ones(&name, maps().narrow(0, middle, 1), 9 * channels).await?;
             let work = 2e-9 * (images * side * side * channels * channels * 9) as f64;
             let note = format!("3x3, {channels} to {channels} channels, {side}x{side}, batch {images}");
             self.rate(&name, "GFLOP/s", work, &seconds, Some(note));

@@ -86,7 +86,7 @@ pub fn run(args: ImportArgs) -> Result<()> {
 
     let (device, info) = args.device.open()?;
     let load_onto = |device: &Device| {
-        let fresh = built.build(recipe.seed, recipe.precision, device);
+        let fresh = built.build(recipe.seed, recipe.products(), device);
         let loaded = match is_pytorch {
             true => weights::load_pytorch(fresh, &args.file),
             false => weights::load_bytes(fresh, bytes.clone()),

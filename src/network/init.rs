@@ -5,26 +5,33 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use super::Precision;
+use super::{Convolution, Precision, Products};
 
 /// Makes the parameters of one layer after the other; the same seed and the same order give the same values.
 pub struct Init {
     rng: ChaCha8Rng,
     next_id: u64,
     device: Device,
-    precision: Precision,
+    products: Products,
 }
 
 impl Init {
-    /// Parameters made by this are on `device`; layers multiply in `precision` where the device can.
-    pub fn new(seed: u64, precision: Precision, device: &Device) -> Self {
+    /// Parameters made by this are on `device`; layers multiply as `products` says where the device can.
+    pub fn new(seed: u64, products: impl Into<Products>, device: &Device) -> Self {
+        let products = products.into();
+        let products = Products { precision: products.precision.on(device), ..products };
         let rng = ChaCha8Rng::seed_from_u64(seed);
-        Self { rng, next_id: 0, device: device.clone(), precision: precision.on(device) }
+        Self { rng, next_id: 0, device: device.clone(), products }
     }
 
     /// The precision in which layers multiply.
     pub fn precision(&self) -> Precision {
-        self.precision
+        self.products.precision
+    }
+
+    /// The algorithm of convolutions.
+    pub fn convolution(&self) -> Convolution {
+        self.products.convolution
     }
 
     /// A trained parameter, uniform in `-bound..bound`.

@@ -19,6 +19,7 @@
 mod activation;
 mod architecture;
 pub mod catalogue;
+mod convolution;
 pub mod flat;
 mod init;
 pub mod layers;
@@ -32,6 +33,7 @@ mod text;
 pub use activation::{Activation, Shape};
 pub use architecture::Architecture;
 pub use catalogue::Settings;
+pub use convolution::{Convolution, Products};
 pub use init::Init;
 pub use layers::{Layer, PoolKind};
 pub use model::{MAX_PARAMETERS, Model, Network};

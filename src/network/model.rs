@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::layers::{AnyLayer, Built, Forward, Layer, OnnxGraph, Parameter};
-use super::{Activation, Architecture, Init, Noise, Precision, Shape, Summary};
+use super::{Activation, Architecture, Init, Noise, Products, Shape, Summary};
 use crate::data::ImageShape;
 use crate::error::{Error, Result};
 
@@ -61,8 +61,8 @@ impl Network {
 
     /// The network with fresh parameters drawn from the seed, the same on every device. On an autodiff device it trains
     /// (batch norm uses the batch), else it infers.
-    pub fn build(&self, seed: u64, precision: Precision, device: &Device) -> Model {
-        let mut init = Init::new(seed, precision, device);
+    pub fn build(&self, seed: u64, products: impl Into<Products>, device: &Device) -> Model {
+        let mut init = Init::new(seed, products, device);
         let layers = self.placed().map(|(layer, input, _)| layer.build(input, &mut init)).collect();
         Model { layers, network: Arc::new(self.clone()) }
     }
@@ -197,6 +197,7 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::Precision;
 
     const GREY: ImageShape = ImageShape { channels: 1, height: 28, width: 28 };
 

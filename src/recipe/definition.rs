@@ -11,7 +11,7 @@ use super::{Augment, OptimizerConfig, Schedule};
 use crate::compute::LossKind;
 use crate::data::{Identity, ImageShape};
 use crate::error::{Advice, Error, Result};
-use crate::network::{Architecture, Model, Network, Precision};
+use crate::network::{Architecture, Convolution, Model, Network, Precision, Products};
 
 /// Everything that decides the numbers of a run, apart from the device it runs on. What each field means, and what it may
 /// be, is in the table [`FIELDS`].
@@ -52,6 +52,9 @@ pub struct Recipe {
     /// In which numbers the network multiplies.
     #[serde(default)]
     pub precision: Precision,
+    /// By which algorithm the CPU computes 3x3 convolutions.
+    #[serde(default)]
+    pub convolution: Convolution,
 }
 
 impl Recipe {
@@ -89,7 +92,12 @@ impl Recipe {
     /// # Errors
     /// Usage: names the layer that does not fit.
     pub fn model(&self, shape: ImageShape, classes: usize, device: &burn::tensor::Device) -> Result<Model> {
-        Ok(self.network(shape, classes)?.build(self.seed, self.precision, device))
+        Ok(self.network(shape, classes)?.build(self.seed, self.products(), device))
+    }
+
+    /// How the network multiplies.
+    pub fn products(&self) -> Products {
+        Products { precision: self.precision, convolution: self.convolution }
     }
 
     /// A short name for a run of this recipe, such as `linear_v1-bn-ce`.

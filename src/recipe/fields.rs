@@ -7,10 +7,10 @@ use super::{Augment, Schedule, optimizer};
 use crate::compute::LossKind;
 use crate::error::Result;
 use crate::names::unknown;
-use crate::network::{PoolKind, Precision, catalogue};
+use crate::network::{Convolution, PoolKind, Precision, catalogue};
 
 /// All rows, in the order of files and of the page's form.
-pub static FIELDS: [Field; 23] = [
+pub static FIELDS: [Field; 24] = [
     Field {
         help: "the data set: mnist, mnist-sample, cifar10, idx:DIR (files named as MNIST's) or folder:DIR (a subfolder of images \
                a class)",
@@ -134,6 +134,11 @@ pub static FIELDS: [Field; 23] = [
         help: "the numbers of products; f16 is half precision, on adapters that have it",
         default: Default::Fixed(|| json!("f32")),
         ..row("precision", "precision", "PRECISION", FieldKind::Choice(|| Precision::NAMES.to_vec()))
+    },
+    Field {
+        help: "3x3 convolutions on the CPU; fast rounds more, exact is slower",
+        default: Default::Fixed(|| json!("fast")),
+        ..row("convolution", "convolution", "ALGORITHM", FieldKind::Choice(|| Convolution::NAMES.to_vec()))
     },
 ];
 

@@ -5,7 +5,7 @@ use crate::compute::LossKind;
 use crate::data::Identity;
 use crate::error::Result;
 use crate::names::unknown;
-use crate::network::{Architecture, Precision, Settings};
+use crate::network::{Architecture, Convolution, Precision, Settings};
 
 /// A named recipe.
 pub struct Preset {
@@ -92,6 +92,7 @@ fn mnist(name: &'static str, batch_norm: bool, loss: LossKind) -> Recipe {
         schedule: Schedule::Constant,
         augment: Augment::OFF,
         precision: Precision::F32,
+        convolution: Convolution::Fast,
     }
 }
 

@@ -3,13 +3,15 @@
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Int, Tensor};
 
-use crate::compute::{LossKind, shaders};
+use crate::compute::{LossKind, cpu, shaders};
 
 impl LossKind {
     /// The loss of a batch, shape `[1]`. `smoothing` is the share of the target that is spread over all classes
     /// (Szegedy et al., 2015), for [`Ce`](Self::Ce) alone.
     pub fn compute(self, logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
-        shaders::loss(&logits, &labels, self, smoothing).unwrap_or_else(|| self.composed(logits, labels, smoothing))
+        cpu::loss(&logits, &labels, self, smoothing)
+            .or_else(|| shaders::loss(&logits, &labels, self, smoothing))
+            .unwrap_or_else(|| self.composed(logits, labels, smoothing))
     }
 
     /// The loss of burn's operations, for every device.

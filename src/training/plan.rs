@@ -84,8 +84,8 @@ impl Plan {
 
     /// A fresh start on a device: weights from the seed, nothing done.
     pub fn start(&self, device: &Device) -> TrainState {
-        let Recipe { seed, precision, optimizer, .. } = self.recipe;
-        let model = self.network.build(seed, precision, &device.clone().autodiff());
+        let Recipe { seed, optimizer, .. } = self.recipe;
+        let model = self.network.build(seed, self.recipe.products(), &device.clone().autodiff());
         TrainState { model, optimizer: self.step.optimizer(optimizer), progress: Progress::default() }
     }
 

@@ -5,6 +5,8 @@
 
 use burn::tensor::Tensor;
 
+use crate::compute::cpu::on_this_machine;
+use crate::compute::cpu::threads::each;
 use crate::compute::shaders::Rule;
 use crate::recipe::OptimizerConfig;
 
@@ -83,9 +85,32 @@ pub fn composed(
     }
 }
 
-/// A step over a parameter's values where they lie: the twin of [`composed`]. `moments` are as long as the weights, or empty
-/// where the rule has none.
+/// Values that one core takes at a time: so many that waking another is worth it.
+const PART: usize = 32 * 1024;
+
+/// A step over a parameter's values where they lie, on all cores: the twin of [`composed`]. `moments` are as long as the
+/// weights, or empty where the rule has none.
 pub fn in_place(
+    config: OptimizerConfig,
+    factors: Factors,
+    weights: &mut [f32],
+    gradient: &[f32],
+    moments: [&mut [f32]; 2],
+) {
+    let [first, second] =
+        moments.map(|moment| moment.chunks_mut(PART).map(Some).chain(std::iter::repeat_with(|| None)));
+    let parts = weights.chunks_mut(PART).zip(gradient.chunks(PART)).zip(first).zip(second);
+    each(parts.collect(), |(((weights, gradient), first), second)| {
+        let moments = [first.unwrap_or_default(), second.unwrap_or_default()];
+        on_this_machine(
+            #[inline(always)]
+            || part_in_place(config, factors, weights, gradient, moments),
+        );
+    });
+}
+
+#[inline(always)]
+fn part_in_place(
     config: OptimizerConfig,
     Factors { rate, step_size, root_correction }: Factors,
     weights: &mut [f32],

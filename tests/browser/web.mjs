@@ -279,7 +279,7 @@ try {
     const visible = () => page.locator("#recipe [name]:visible").evaluateAll((controls) => controls.map(({ name }) => name));
     const values = () => page.locator("#recipe [name]:visible").evaluateAll((controls) => controls.map(({ name, value }) => `${name} ${value}`));
     const all = ["batch", "epochs", "lr", "seed", "model", "batch-norm", "loss", "label-smoothing", "schedule", "optimizer", "momentum",
-      "nesterov", "weight-decay", "augment", "fraction", "patience"];
+      "nesterov", "weight-decay", "augment", "fraction", "patience", "convolution"];
     assert.deepEqual(await visible(), all);
     // What depends on a choice follows it.
     await field(page, "optimizer").selectOption("adamw");

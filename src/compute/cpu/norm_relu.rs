@@ -1,17 +1,23 @@
-//! relu(batch norm(x)), with the statistics of the batch or with given ones.
+//! max pool(relu(batch norm(x))), with the statistics of the batch or with given ones; with a pool of one pixel there is none.
+//!
+//! What lies between the three is never in memory: the backward pass computes it again from `x`, which it has to read anyway.
 
 use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::tensor::{Tensor, TensorData};
+use burn::backend::autodiff::ops::{Backward, Ops};
+use burn::tensor::{Device, Tensor, TensorData};
+use pulp::Arch;
 
-use super::tensors::{Plain, Primitive, Tracked, in_parallel, map_in_parallel, plain, primitive, values};
+use super::memory::Buffer;
+use super::norm_kernels::{Affine, GradientOfX, GradientSums, Images, Normalize, Sums};
+use super::tensors::{Maps, Primitive, images, track, tracked, vector};
+use super::threads::{each, map, share};
+use super::windows::Windows;
 
-/// relu(batch norm(x)) by the statistics of the batch, which come along: mean and biased variance.
+/// max pool(relu(batch norm(x))) by the statistics of the batch, which come along: mean and biased variance.
 pub struct Normalized {
-    /// `[n, channels, h, w]`.
+    /// `[n, channels, h / side, w / side]`.
     pub output: Tensor<4>,
     /// `[channels]`, not tracked.
     pub mean: Tensor<1>,
@@ -19,209 +25,131 @@ pub struct Normalized {
     pub variance: Tensor<1>,
 }
 
-/// Normalizes by the batch and applies ReLU, while training on the CPU backend; `None` elsewhere.
-pub fn norm_relu_train(x: &Tensor<4>, gamma: &Tensor<1>, beta: &Tensor<1>, epsilon: f64) -> Option<Normalized> {
-    let tracked_x = x.clone().try_into_primitive::<Tracked>().ok()?;
-    let tracked_gamma = gamma.clone().try_into_primitive::<Tracked>().ok()?;
-    let tracked_beta = beta.clone().try_into_primitive::<Tracked>().ok()?;
-    let x = plain(x.clone().inner())?;
-    let planes = Planes::of(x.dims);
-    let statistics = planes.statistics(x.values());
-    let affine = Affine::new(&statistics, &values(gamma.clone().inner())?, &values(beta.clone().inner())?, epsilon);
-    let output = planes.normalize(x.values(), &affine);
+/// Calls a function of the windows' side.
+macro_rules! by_side {
+    ($side:expr, $function:ident($($argument:expr),*)) => {
+        match $side {
+            1 => $function::<1>($($argument),*),
+            2 => $function::<2>($($argument),*),
+            3 => $function::<3>($($argument),*),
+            4 => $function::<4>($($argument),*),
+            _ => None,
+        }
+    };
+}
 
-    let prepared = NormRelu
-        .prepare::<NoCheckpointing>([tracked_x.node(), tracked_gamma.node(), tracked_beta.node()])
-        .compute_bound()
-        .stateful();
-    let output = primitive(output, x.dims);
-    let output = match prepared {
-        OpsKind::Tracked(prep) => prep.finish((x, affine), output),
-        OpsKind::UnTracked(prep) => prep.finish(output),
-    };
-    let device = &burn::tensor::Device::flex();
-    let vector = |values: Vec<f32>| {
-        let n = values.len();
-        Tensor::from_inner(Tensor::<1>::from_data(TensorData::new(values, [n]), device))
-    };
+/// Normalizes by the batch, applies ReLU and takes the maximum of every `side` x `side` pixels, while training on the CPU
+/// backend; `None` elsewhere, for sides above 4, and where pixels are left over.
+pub fn norm_relu_train(x: &Tensor<4>, affine: [&Tensor<1>; 2], epsilon: f64, side: usize) -> Option<Normalized> {
+    if !x.device().is_autodiff() {
+        return None;
+    }
+    by_side!(side, train(x, affine, epsilon))
+}
+
+fn train<const SIDE: usize>(x: &Tensor<4>, [gamma, beta]: [&Tensor<1>; 2], epsilon: f64) -> Option<Normalized> {
+    let windows = Windows::<SIDE>::of(x.dims())?;
+    let maps = Maps::of(x)?;
+    let [mean, variance] = statistics(&maps);
+    let affine = Affine::new(&mean, &variance, &vector(gamma)?, &vector(beta)?, epsilon);
+    let output = normalize(windows, &maps, &affine);
+    let inputs = [&tracked(x)?, &tracked(gamma)?, &tracked(beta)?];
     Some(Normalized {
-        output: Tensor::from_primitive::<Tracked>(output),
-        mean: vector(statistics.iter().map(|s| s.mean as f32).collect()),
-        variance: vector(statistics.iter().map(|s| s.variance as f32).collect()),
+        output: track(NormRelu(windows), inputs, (maps, affine), output),
+        mean: Tensor::from_inner(of_channels(&mean)),
+        variance: Tensor::from_inner(of_channels(&variance)),
     })
 }
 
-/// Normalizes by given statistics and applies ReLU, while not training on the CPU backend; `None` elsewhere.
-pub fn norm_relu(x: &Tensor<4>, norm: [Tensor<1>; 4], epsilon: f64) -> Option<Tensor<4>> {
-    let x = plain(x.clone())?;
-    let [gamma, beta, mean, variance] = norm.map(values);
-    let (mean, variance) = (mean?, variance?);
-    let statistics: Vec<Statistics> = mean
-        .iter()
-        .zip(&variance)
-        .map(|(&mean, &variance)| Statistics { mean: f64::from(mean), variance: f64::from(variance) })
-        .collect();
-    let affine = Affine::new(&statistics, &gamma?, &beta?, epsilon);
-    let output = Planes::of(x.dims).normalize(x.values(), &affine);
-    Some(Tensor::from_primitive::<Flex>(primitive(output, x.dims)))
+/// Normalizes by given scale, offset, mean and variance, applies ReLU and takes the maximum of every `side` x `side` pixels,
+/// while not training on the CPU backend; `None` as above.
+pub fn norm_relu(x: &Tensor<4>, norm: &[Tensor<1>; 4], epsilon: f64, side: usize) -> Option<Tensor<4>> {
+    by_side!(side, infer(x, norm, epsilon))
 }
 
-/// Mean and biased variance of a channel.
-struct Statistics {
-    mean: f64,
-    variance: f64,
+fn infer<const SIDE: usize>(x: &Tensor<4>, norm: &[Tensor<1>; 4], epsilon: f64) -> Option<Tensor<4>> {
+    let windows = Windows::<SIDE>::of(x.dims())?;
+    let maps = Maps::of(x)?;
+    let [gamma, beta, mean, variance] = norm.each_ref().map(vector);
+    let exact = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<f64>>();
+    let affine = Affine::new(&exact(mean?), &exact(variance?), &gamma?, &beta?, epsilon);
+    Some(Tensor::from_primitive::<Flex>(normalize(windows, &maps, &affine)))
 }
 
-/// What batch norm does to a channel: x -> (x - mean) * inv_std * gamma + beta.
-#[derive(Debug, Clone)]
-struct Affine {
-    channels: Vec<Channel>,
+fn of_channels(values: &[f64]) -> Tensor<1> {
+    let single: Vec<f32> = values.iter().map(|&v| v as f32).collect();
+    Tensor::from_data(TensorData::new(single, [values.len()]), &Device::flex())
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Channel {
-    mean: f32,
-    inv_std: f32,
-    gamma: f32,
-    beta: f32,
+/// Mean and biased variance of every channel, in one pass: of the distance to the mean of the first image, so that little
+/// is lost where a mean is large and its variance small.
+fn statistics(maps: &Maps) -> [Vec<f64>; 2] {
+    let [n, channels, h, w] = maps.dims;
+    let count = (n * h * w) as f64;
+    let image = channels * h * w;
+    let near = |x: &[f32], centre: &[f32]| Arch::new().dispatch(Sums { x, centre });
+    let zeros = vec![0.0; channels];
+    let first = near(&maps.values()[..image.min(maps.values().len())], &zeros);
+    let centre: Vec<f32> = first[0].iter().map(|sum| (sum / (h * w) as f64) as f32).collect();
+    let parts = map(maps.values().chunks(share(n, least(image)) * image).collect(), |part| near(part, &centre));
+    let total = |which: usize, channel: usize| parts.iter().map(|part| part[which][channel]).sum::<f64>() / count;
+    let mean = (0..channels).map(|channel| f64::from(centre[channel]) + total(0, channel)).collect();
+    // A sum of rounded squares may end a little below the square of the sum.
+    let variance = |channel| {
+        let variance = total(1, channel) - total(0, channel).powi(2);
+        if variance < 0.0 { 0.0 } else { variance }
+    };
+    [mean, (0..channels).map(variance).collect()]
 }
 
-impl Affine {
-    fn new(statistics: &[Statistics], gamma: &[f32], beta: &[f32], epsilon: f64) -> Self {
-        let channel = |((s, &gamma), &beta): ((&Statistics, &f32), &f32)| Channel {
-            mean: s.mean as f32,
-            inv_std: (1.0 / (s.variance + epsilon).sqrt()) as f32,
-            gamma,
-            beta,
-        };
-        Self { channels: statistics.iter().zip(gamma).zip(beta).map(channel).collect() }
-    }
+/// Images that a task has at least, by their values: so many values that waking another core is worth it.
+fn least(image: usize) -> usize {
+    (64 * 1024usize).div_ceil(image)
 }
 
-/// How `[n, channels, h, w]` lies in memory.
-#[derive(Clone, Copy)]
-struct Planes {
-    images: usize,
-    channels: usize,
-    plane: usize,
+fn normalize<const SIDE: usize>(windows: Windows<SIDE>, maps: &Maps, affine: &Affine) -> Primitive {
+    let [n, c, h, w] = maps.dims;
+    let mut out = Buffer::new(n * windows.pooled());
+    let share = share(n, least(windows.image()));
+    let tasks =
+        maps.values().chunks(share * windows.image()).zip(out.values_mut().chunks_mut(share * windows.pooled()));
+    each(tasks.collect(), |(x, out)| Arch::new().dispatch(Normalize { windows, affine, x, out }));
+    images(out, [n, c, h / SIDE, w / SIDE])
 }
 
-impl Planes {
-    fn of([n, c, h, w]: [usize; 4]) -> Self {
-        Self { images: n, channels: c, plane: h * w }
-    }
-
-    /// The plane of every image for one channel.
-    fn of_channel<'a>(&self, values: &'a [f32], channel: usize) -> impl Iterator<Item = &'a [f32]> + Clone + use<'a> {
-        let Self { images, channels, plane } = *self;
-        (0..images).map(move |image| &values[(image * channels + channel) * plane..][..plane])
-    }
-
-    /// Each channel in two passes, the second of which finds it in the cache.
-    fn statistics(&self, x: &[f32]) -> Vec<Statistics> {
-        let n = (self.images * self.plane) as f64;
-        map_in_parallel(self.channels, |channel| {
-            let planes = self.of_channel(x, channel);
-            let mean = planes.clone().map(|plane| sum(plane, |v| v)).sum::<f64>() / n;
-            let centre = mean as f32;
-            let variance = planes.map(|plane| sum(plane, |v| (v - centre) * (v - centre))).sum::<f64>() / n;
-            Statistics { mean, variance }
-        })
-    }
-
-    fn normalize(&self, x: &[f32], affine: &Affine) -> Vec<f32> {
-        let mut output = vec![0.0; x.len()];
-        in_parallel(&mut output, self.plane, |first, part| {
-            for (i, out) in part.chunks_exact_mut(self.plane).enumerate() {
-                let Channel { mean, inv_std, gamma, beta } = affine.channels[(first + i) % self.channels];
-                let (scale, shift) = (inv_std * gamma, beta - mean * inv_std * gamma);
-                let x = &x[(first + i) * self.plane..][..self.plane];
-                for (out, &x) in out.iter_mut().zip(x) {
-                    let y = x * scale + shift;
-                    *out = if lets_pass(y) { y } else { 0.0 };
-                }
-            }
-        });
-        output
-    }
-}
-
-/// ReLU lets NaN pass, as burn's does: a network that diverges must not look well.
-fn lets_pass(y: f32) -> bool {
-    y > 0.0 || y.is_nan()
-}
-
-/// A sum in eight lanes, which the compiler turns into vector instructions.
-fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f64 {
-    let mut lanes = [0.0f32; 8];
-    let chunks = values.chunks_exact(8);
-    let rest: f64 = chunks.remainder().iter().map(|&v| f64::from(term(v))).sum();
-    for chunk in chunks {
-        for (lane, &v) in lanes.iter_mut().zip(chunk) {
-            *lane += term(v);
-        }
-    }
-    rest + lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>()
-}
-
-/// Gradients of relu(batch norm(x)) with respect to x, gamma and beta.
+/// Gradients of max pool(relu(batch norm(x))) with respect to x, gamma and beta.
 #[derive(Debug)]
-struct NormRelu;
+struct NormRelu<const SIDE: usize>(Windows<SIDE>);
 
-impl Backward<Flex, 3> for NormRelu {
-    type State = (Plain, Affine);
+impl<const SIDE: usize> Backward<Flex, 3> for NormRelu<SIDE> {
+    type State = (Maps, Affine);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let [node_x, node_gamma, node_beta] = ops.parents;
-        let (x, affine) = ops.state;
-        let gradient = grads.consume::<Flex>(&ops.node).to_contiguous();
-        let (dy, planes) = (gradient.storage::<f32>(), Planes::of(x.dims));
-        let n = (planes.images * planes.plane) as f64;
-        // What reaches the normalization: the gradient where ReLU let the value pass.
-        let passed = |channel: &Channel, x: f32, dy: f32| {
-            let normalized = (x - channel.mean) * channel.inv_std;
-            (normalized, if lets_pass(normalized * channel.gamma + channel.beta) { dy } else { 0.0 })
+        let ([of_x, of_gamma, of_beta], (maps, affine), windows) = (ops.parents, ops.state, self.0);
+        let [n, c, h, w] = maps.dims;
+        let gradient = grads.consume::<Flex>(&ops.node);
+        let Some(gradient) = Maps::of_primitive(gradient, [n, c, h / SIDE, w / SIDE]) else { return };
+        let share = share(n, least(windows.image()));
+        let (image, pooled) = (share * windows.image(), share * windows.pooled());
+        let both = || maps.values().chunks(image).zip(gradient.values().chunks(pooled));
+        let part = |(x, dy)| Images { windows, affine: &affine, x, dy };
+        let parts = map(both().map(part).collect(), |images| Arch::new().dispatch(GradientSums(images)));
+        let total = |which: usize| -> Vec<f64> {
+            (0..c).map(|channel| parts.iter().map(|part| part[which][channel]).sum()).collect()
         };
-        let sums: Vec<(f64, f64)> = map_in_parallel(planes.channels, |c| {
-            let channel = affine.channels[c];
-            let pairs = planes.of_channel(x.values(), c).zip(planes.of_channel(dy, c));
-            pairs.fold((0.0, 0.0), |(beta, gamma), (x, dy)| {
-                let (mut beta_lanes, mut gamma_lanes) = ([0.0f32; 8], [0.0f32; 8]);
-                for (i, (&x, &dy)) in x.iter().zip(dy).enumerate() {
-                    let (normalized, g) = passed(&channel, x, dy);
-                    beta_lanes[i % 8] += g;
-                    gamma_lanes[i % 8] += g * normalized;
-                }
-                let total = |lanes: [f32; 8]| lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>();
-                (beta + total(beta_lanes), gamma + total(gamma_lanes))
-            })
-        });
-        if let Some(node) = node_x {
-            let mut dx = vec![0.0; dy.len()];
-            in_parallel(&mut dx, planes.plane, |first, part| {
-                for (i, dx) in part.chunks_exact_mut(planes.plane).enumerate() {
-                    let (c, start) = ((first + i) % planes.channels, (first + i) * planes.plane);
-                    let channel = affine.channels[c];
-                    let (mean_g, mean_gx) = ((sums[c].0 / n) as f32, (sums[c].1 / n) as f32);
-                    let scale = channel.gamma * channel.inv_std;
-                    let (x, dy) = (&x.values()[start..][..planes.plane], &dy[start..][..planes.plane]);
-                    for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
-                        let (normalized, g) = passed(&channel, x, dy);
-                        *dx = scale * (g - mean_g - normalized * mean_gx);
-                    }
-                }
-            });
-            grads.register::<Flex>(node.id, primitive(dx, x.dims));
+        let (beta, gamma) = (total(0), total(1));
+        if let Some(node) = of_x {
+            let count = (n * h * w) as f64;
+            let means = [&beta, &gamma].map(|sums| sums.iter().map(|sum| (sum / count) as f32).collect());
+            let mut dx = Buffer::new(maps.values().len());
+            let tasks = both().map(part).zip(dx.values_mut().chunks_mut(image));
+            each(tasks.collect(), |(images, dx)| Arch::new().dispatch(GradientOfX { images, means: &means, dx }));
+            grads.register::<Flex>(node.id, images(dx, maps.dims));
         }
-        let vector = |values: Vec<f32>| {
-            let n = values.len();
-            Primitive::from_data(TensorData::new(values, [n]))
-        };
-        if let Some(node) = node_gamma {
-            grads.register::<Flex>(node.id, vector(sums.iter().map(|s| s.1 as f32).collect()));
-        }
-        if let Some(node) = node_beta {
-            grads.register::<Flex>(node.id, vector(sums.iter().map(|s| s.0 as f32).collect()));
+        for (node, sums) in [(of_gamma, gamma), (of_beta, beta)] {
+            if let (Some(node), Ok(gradient)) = (node, of_channels(&sums).try_into_primitive::<Flex>()) {
+                grads.register::<Flex>(node.id, gradient);
+            }
         }
     }
 }
@@ -230,30 +158,45 @@ impl Backward<Flex, 3> for NormRelu {
 mod tests {
     use super::super::tensors::testing::{SHAPES, close, random};
     use super::*;
-    use burn::tensor::Device;
     use burn::tensor::activation::relu;
-    use burn::tensor::module::{batch_norm, batch_norm_train};
+    use burn::tensor::module::{batch_norm, batch_norm_train, max_pool2d};
+    use burn::tensor::ops::MaxPoolOptions;
+
+    fn pooled(x: Tensor<4>, side: usize) -> Tensor<4> {
+        max_pool2d(x, MaxPoolOptions::new([side; 2]))
+    }
 
     #[test]
-    fn norm_and_relu_are_burns_forward_and_backward() {
-        for shape in SHAPES {
+    fn norm_relu_and_pool_are_burns_forward_and_backward() {
+        for (shape, side) in SHAPES.into_iter().flat_map(|shape| [(shape, 1), (shape, 2)]) {
             let x = random(shape, -3.0, 5.0);
             let (gamma, beta) = (random([shape[1]], -1.0, 2.0), random([shape[1]], -0.5, 0.5));
-            let weight = random(shape, -1.0, 1.0);
+            let weight = random([shape[0], shape[1], shape[2] / side, shape[3] / side], -1.0, 1.0);
             let run = |output: Tensor<4>| {
                 let gradients = (output.clone() * weight.clone()).sum().backward();
-                let (dgamma, dbeta) = (gamma.grad(&gradients).unwrap(), beta.grad(&gradients).unwrap());
-                (output.inner(), x.grad(&gradients).unwrap(), dgamma, dbeta)
+                let of_affine = [&gamma, &beta].map(|affine| affine.grad(&gradients).unwrap());
+                (output.inner(), x.grad(&gradients).unwrap(), of_affine)
             };
             let reference = batch_norm_train(x.clone(), gamma.clone(), beta.clone(), 1e-5);
-            let ours = norm_relu_train(&x, &gamma, &beta, 1e-5).unwrap();
+            let ours = norm_relu_train(&x, [&gamma, &beta], 1e-5, side).unwrap();
             close(ours.mean.inner(), reference.mean.inner());
             close(ours.variance.inner(), reference.variance.inner());
-            let (expected, found) = (run(relu(reference.output)), run(ours.output));
+            let (expected, found) = (run(pooled(relu(reference.output), side)), run(ours.output));
             close(found.0, expected.0);
             close(found.1, expected.1);
-            close(found.2, expected.2);
-            close(found.3, expected.3);
+            found.2.into_iter().zip(expected.2).for_each(|(found, expected)| close(found, expected));
+        }
+    }
+
+    #[test]
+    fn norm_relu_and_pool_infer_as_burn_does() {
+        for (shape, side) in SHAPES.into_iter().flat_map(|shape| [(shape, 1), (shape, 2)]) {
+            let x = random(shape, -3.0, 5.0).inner();
+            let vector = |low, high| random([shape[1]], low, high).inner();
+            let norm = [vector(-1.0, 2.0), vector(-0.5, 0.5), vector(-1.0, 1.0), vector(0.1, 2.0)];
+            let [gamma, beta, mean, variance] = norm.clone();
+            let expected = relu(batch_norm(x.clone(), gamma, beta, mean, variance, 1e-5));
+            close(norm_relu(&x, &norm, 1e-5, side).unwrap(), pooled(expected, side));
         }
     }
 
@@ -264,20 +207,12 @@ mod tests {
         let device = Device::flex().autodiff();
         let x = Tensor::<1>::from_data(pixels.as_slice(), &device).reshape([2, 4, 2, 2]);
         let (ones, zeros) = (Tensor::ones([4], &device), Tensor::zeros([4], &device));
-        let output = norm_relu_train(&x, &ones, &zeros, 1e-5).unwrap().output.inner();
-        assert!(output.into_data().iter::<f32>().any(f32::is_nan));
-        let norm = [ones.clone(), zeros.clone(), zeros, ones].map(Tensor::inner);
-        assert!(norm_relu(&x.inner(), norm, 1e-5).unwrap().into_data().iter::<f32>().any(f32::is_nan));
-    }
-
-    #[test]
-    fn norm_and_relu_infer_as_burn_does() {
-        for shape in SHAPES {
-            let x = random(shape, -3.0, 5.0).inner();
-            let vector = |low, high| random([shape[1]], low, high).inner();
-            let norm = [vector(-1.0, 2.0), vector(-0.5, 0.5), vector(-1.0, 1.0), vector(0.1, 2.0)];
-            let [gamma, beta, mean, variance] = norm.clone();
-            close(norm_relu(&x, norm, 1e-5).unwrap(), relu(batch_norm(x, gamma, beta, mean, variance, 1e-5)));
+        let norm = [ones.clone(), zeros.clone(), zeros.clone(), ones.clone()].map(Tensor::inner);
+        for side in [1, 2] {
+            let output = norm_relu_train(&x, [&ones, &zeros], 1e-5, side).unwrap().output.inner();
+            assert!(output.into_data().iter::<f32>().any(f32::is_nan));
+            let output = norm_relu(&x.clone().inner(), &norm, 1e-5, side).unwrap();
+            assert!(output.into_data().iter::<f32>().any(f32::is_nan));
         }
     }
 }

@@ -1,86 +1,111 @@
-//! burn-flex's tensors as plain values, and work on all cores.
-
-use std::ops::Range;
+//! burn-flex's tensors as plain values.
+//!
+//! Our operations keep the channels of images last in memory: then a vector of the processor is of neighbouring channels,
+//! however small the images are. To burn such a tensor is `[n, channels, height, width]` with strides to match, so that
+//! between two of our operations nothing is copied, and every other operation of burn's works too.
 
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
+use burn::backend::autodiff::ops::{Backward, OpsKind};
+use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, BackendTypes, Flex};
 use burn::tensor::{DType, Tensor, TensorData};
 
+use super::memory::Buffer;
+
 /// burn-flex's tensor.
 pub(super) type Primitive = <Flex as BackendTypes>::FloatTensorPrimitive;
+/// The backend that tracks gradients.
 pub(super) type Tracked = Autodiff<Flex, NoCheckpointing>;
 
-/// Values on the host, contiguous; clones share them.
+/// Images with their channels last in memory; clones share them.
 #[derive(Debug, Clone)]
-pub(super) struct Plain {
-    pub(super) tensor: Primitive,
-    pub(super) dims: [usize; 4],
+pub(super) struct Maps {
+    tensor: Primitive,
+    /// `[images, channels, height, width]`.
+    pub dims: [usize; 4],
 }
 
-impl Plain {
-    pub(super) fn values(&self) -> &[f32] {
-        self.tensor.storage()
+impl Maps {
+    /// The values of a tensor of the CPU backend, tracked or not; none elsewhere.
+    pub fn of(tensor: &Tensor<4>) -> Option<Self> {
+        Self::of_primitive(untracked(tensor)?, tensor.dims())
+    }
+
+    /// The images of burn-flex's tensor; none where its values are not in single precision.
+    pub fn of_primitive(tensor: Primitive, dims: [usize; 4]) -> Option<Self> {
+        (tensor.dtype() == DType::F32).then(|| Self { tensor: tensor.permute(&[0, 2, 3, 1]).to_contiguous(), dims })
+    }
+
+    /// `[images, height, width, channels]`.
+    pub fn values(&self) -> &[f32] {
+        slice(&self.tensor)
     }
 }
 
-/// The values of a tensor of the CPU backend that is not tracked.
-pub(super) fn plain(tensor: Tensor<4>) -> Option<Plain> {
-    let dims = tensor.dims();
-    let primitive = tensor.try_into_primitive::<Flex>().ok()?;
-    (primitive.dtype() == DType::F32).then(|| Plain { tensor: primitive.to_contiguous(), dims })
+/// A matrix of the CPU backend, tracked or not, its rows one after the other; none elsewhere.
+pub(super) fn matrix(tensor: &Tensor<2>) -> Option<Primitive> {
+    matrix_of(untracked(tensor)?)
 }
 
-pub(super) fn values(tensor: Tensor<1>) -> Option<Vec<f32>> {
-    tensor.try_into_primitive::<Flex>().ok()?.into_data().try_to_vec().ok()
+/// The matrix of burn-flex's tensor; none where its values are not in single precision.
+pub(super) fn matrix_of(tensor: Primitive) -> Option<Primitive> {
+    (tensor.dtype() == DType::F32).then(|| tensor.to_contiguous())
 }
 
-pub(super) fn primitive(values: Vec<f32>, dims: [usize; 4]) -> Primitive {
-    Primitive::from_data(TensorData::new(values, dims))
+/// The values of a contiguous tensor.
+pub(super) fn slice(tensor: &Primitive) -> &[f32] {
+    let (start, end) = tensor.layout().contiguous_offsets().unwrap_or_default();
+    &tensor.storage()[start..end]
 }
 
-/// Calls `work` on contiguous parts of `out`, each of whole chunks, on all cores; it gets the number of its first chunk.
-pub(super) fn in_parallel(out: &mut [f32], chunk: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
-    let chunks = out.len() / chunk.max(1);
-    let per_thread = chunks.div_ceil(threads()).max(1);
-    if per_thread >= chunks {
-        return work(0, out);
-    }
-    std::thread::scope(|scope| {
-        let work = &work;
-        for (i, part) in out.chunks_mut(per_thread * chunk).enumerate() {
-            scope.spawn(move || work(i * per_thread, part));
-        }
-    });
+/// Values `[images, height, width, channels]` as burn-flex's tensor of `dims`, which are `[images, channels, height, width]`.
+pub(super) fn images(values: Buffer, [n, c, h, w]: [usize; 4]) -> Primitive {
+    contiguous(values, [n, h, w, c]).permute(&[0, 3, 1, 2])
 }
 
-/// `work` of every number below `n`, on all cores.
-pub(super) fn map_in_parallel<T: Send>(n: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let per_thread = n.div_ceil(threads()).max(1);
-    let part = |range: Range<usize>| range.map(&work).collect::<Vec<T>>();
-    if per_thread >= n {
-        return part(0..n);
-    }
-    std::thread::scope(|scope| {
-        let part = &part;
-        let ranges = (0..n).step_by(per_thread).map(|start| start..(start + per_thread).min(n));
-        let running: Vec<_> = ranges.map(|range| scope.spawn(move || part(range))).collect();
-        let join = |thread: std::thread::ScopedJoinHandle<'_, Vec<T>>| {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        running.into_iter().flat_map(join).collect()
+/// Values as burn-flex's tensor of `dims`.
+pub(super) fn contiguous<const D: usize>(values: Buffer, dims: [usize; D]) -> Primitive {
+    Primitive::from_data(TensorData::from_bytes(values.into_bytes(), dims, DType::F32))
+}
+
+/// The values of a vector on the CPU backend, tracked or not.
+pub(super) fn vector(tensor: &Tensor<1>) -> Option<Vec<f32>> {
+    untracked(tensor)?.into_data().try_to_vec().ok()
+}
+
+/// A tensor of the CPU backend without what burn tracks of it; none elsewhere.
+pub(super) fn untracked<const D: usize>(tensor: &Tensor<D>) -> Option<Primitive> {
+    let plain = if tensor.device().is_autodiff() { tensor.clone().inner() } else { tensor.clone() };
+    plain.try_into_primitive::<Flex>().ok()
+}
+
+/// The tensor as burn tracks it; one that is not is a constant.
+pub(super) fn tracked<const D: usize>(tensor: &Tensor<D>) -> Option<FloatTensor<Tracked>> {
+    let is_tracked = tensor.device().is_autodiff();
+    let tensor = if is_tracked { tensor.clone() } else { Tensor::from_inner(tensor.clone()) };
+    tensor.try_into_primitive::<Tracked>().ok()
+}
+
+/// What an operation made of `inputs`, with what its backward pass wants to know.
+pub(super) fn track<O: Backward<Flex, N>, const N: usize, const D: usize>(
+    operation: O,
+    inputs: [&FloatTensor<Tracked>; N],
+    state: O::State,
+    output: Primitive,
+) -> Tensor<D> {
+    let nodes = inputs.map(|input| input.node());
+    Tensor::from_primitive::<Tracked>(match operation.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => prep.finish(state, output),
+        OpsKind::UnTracked(prep) => prep.finish(output),
     })
-}
-
-/// One in a browser, where there are no threads to start.
-pub(super) fn threads() -> usize {
-    if cfg!(target_family = "wasm") { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) }
 }
 
 #[cfg(test)]
 pub(super) mod testing {
     use burn::tensor::{Device, Distribution, Tensor, Tolerance};
 
-    pub const SHAPES: [[usize; 4]; 5] = [[4, 3, 6, 6], [2, 1, 2, 2], [7, 5, 4, 2], [1, 9, 8, 8], [128, 2, 2, 2]];
+    pub const SHAPES: [[usize; 4]; 6] =
+        [[4, 3, 6, 6], [2, 1, 2, 2], [7, 5, 4, 2], [1, 19, 8, 8], [128, 2, 2, 2], [3, 16, 4, 4]];
 
     pub fn random<const D: usize>(shape: [usize; D], low: f64, high: f64) -> Tensor<D> {
         let device = Device::flex().autodiff();

@@ -8,21 +8,16 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 
 use super::kind::{Forward, Kind, OnnxAttribute, OnnxGraph, Parameter};
-use crate::compute::is_cpu;
+use crate::compute::cpu;
 use crate::compute::shaders::{self, Way};
 use crate::data::ImageShape;
 use crate::error::{Error, Result};
 use crate::network::precision::{half, single};
 use crate::network::text::{MAX_SIDE, Words};
-use crate::network::{Activation, Init, Noise, Precision, Shape};
+use crate::network::{Activation, Convolution, Init, Noise, Precision, Shape};
 
 /// The largest kernel, stride and padding.
 const MAX_KERNEL: usize = 31;
-
-/// On the CPU backend, which multiplies matrices image by image, images of up to this many pixels are convolved as one
-/// matrix product over the whole batch. Forward and backward of 512 -> 512 channels at batch 128 on two AVX-512 cores:
-/// 98 -> 28 ms on 2x2 pixels, 150 -> 123 ms on 4x4; on 8x8 and above burn's own way is faster.
-const SMALL_PLANE: usize = 16;
 
 /// The layer as a recipe has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +57,10 @@ pub struct Conv2d {
     config: Config,
     #[module(skip)]
     precision: Precision,
+    #[module(skip)]
+    convolution: Convolution,
+    #[module(skip)]
+    prepared: cpu::Prepared,
 }
 
 impl Kind for Config {
@@ -120,7 +119,14 @@ impl Kind for Config {
         let bound = 1.0 / ((kernel * kernel * inputs) as f32).sqrt();
         let weight = init.uniform([self.channels, inputs, kernel, kernel], bound);
         let bias = self.bias.then(|| init.uniform([self.channels], bound));
-        Conv2d { weight, bias, config: self.clone(), precision: init.precision() }
+        Conv2d {
+            weight,
+            bias,
+            config: self.clone(),
+            precision: init.precision(),
+            convolution: init.convolution(),
+            prepared: cpu::Prepared::default(),
+        }
     }
 
     fn onnx(&self, graph: &mut dyn OnnxGraph, prefix: &str, x: String) -> String {
@@ -146,20 +152,20 @@ impl Kind for Config {
 impl Forward for Conv2d {
     fn forward(&self, x: Activation, _: &mut Noise) -> Activation {
         let x = x.maps();
-        let [_, _, h, w] = x.dims();
         let Config { stride, padding, .. } = self.config;
         let options = ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1);
         let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
-        let small = h * w <= SMALL_PLANE && self.config.is_plain_3x3() && bias.is_none();
+        let ours = || {
+            let exact = self.convolution == Convolution::Exact;
+            let on_cpu = || cpu::convolve(&x, &weight, exact, &self.prepared);
+            let on_cpu = self.config.is_plain_3x3().then(on_cpu).flatten();
+            on_cpu.or_else(|| (stride == 1).then(|| shaders::convolve(&x, &weight, padding, Way::Fastest)).flatten())
+        };
         Activation::Maps(match self.precision {
-            Precision::F32 if small && is_cpu(&x.device()) => convolve_batch(x, weight),
-            Precision::F32 => {
-                let ours = (stride == 1).then(|| shaders::convolve(&x, &weight, padding, Way::Fastest)).flatten();
-                match ours {
-                    Some(y) => with_bias(y, bias),
-                    None => conv2d(x, weight, bias, options),
-                }
-            }
+            Precision::F32 => match ours() {
+                Some(y) => with_bias(y, bias),
+                None => conv2d(x, weight, bias, options),
+            },
             Precision::F16 => with_bias(single(conv2d(half(x), half(weight), None, options)), bias),
         })
     }
@@ -169,43 +175,5 @@ fn with_bias(y: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
     match bias {
         Some(bias) => y + bias.reshape([1, -1, 1, 1]),
         None => y,
-    }
-}
-
-/// 3x3 convolution of `[n, c, h, w]` with weights `[o, c, 3, 3]` and zero padding: the nine shifted copies of the images
-/// become the columns of one matrix.
-fn convolve_batch(x: Tensor<4>, weight: Tensor<4>) -> Tensor<4> {
-    let ([n, c, h, w], [o, ..]) = (x.dims(), weight.dims());
-    let padded = x.permute([0, 2, 3, 1]).pad([(1, 1), (1, 1), (0, 0)], 0.0f32);
-    let shifts = (0..9).map(|k| padded.clone().slice([0..n, k / 3..k / 3 + h, k % 3..k % 3 + w, 0..c])).collect();
-    let columns = Tensor::cat(shifts, 3).reshape([n * h * w, 9 * c]);
-    let weight = weight.permute([2, 3, 1, 0]).reshape([9 * c, o]);
-    columns.matmul(weight).reshape([n, h, w, o]).permute([0, 3, 1, 2])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use burn::tensor::{Device, Distribution, Tolerance};
-
-    #[test]
-    fn the_whole_batch_at_once_is_the_same_convolution_forward_and_backward() {
-        let device = Device::flex().autodiff();
-        for [n, c, o, h, w] in [[3, 5, 7, 4, 4], [2, 3, 4, 1, 1], [1, 8, 2, 2, 3], [7, 1, 1, 2, 2]] {
-            let random = |shape: [usize; 4]| {
-                Tensor::<4>::random(shape, Distribution::Uniform(-1.0, 1.0), &device).require_grad()
-            };
-            let (x, weight, pick) = (random([n, c, h, w]), random([o, c, 3, 3]), random([n, o, h, w]));
-            let run = |y: Tensor<4>| {
-                let gradients = (y.clone() * pick.clone()).sum().backward();
-                [y.inner(), x.grad(&gradients).unwrap(), weight.grad(&gradients).unwrap()]
-            };
-            let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
-            let expected = run(conv2d(x.clone(), weight.clone(), None, options));
-            let found = run(convolve_batch(x.clone(), weight.clone()));
-            for (expected, found) in expected.into_iter().zip(found) {
-                found.into_data().assert_approx_eq::<f32>(&expected.into_data(), Tolerance::absolute(1e-4));
-            }
-        }
     }
 }

@@ -7,6 +7,7 @@ use burn::tensor::Tensor;
 use burn::tensor::module::linear;
 
 use super::kind::{Forward, Kind, OnnxAttribute, OnnxGraph, Parameter};
+use crate::compute::cpu;
 use crate::error::{Error, Result};
 use crate::network::precision::{half, single};
 use crate::network::text::{MAX_SIDE, Words};
@@ -96,7 +97,9 @@ impl Forward for Linear {
     fn forward(&self, x: Activation, _: &mut Noise) -> Activation {
         let (x, bias) = (x.vectors(), self.bias.as_ref().map(Param::val));
         if self.precision == Precision::F32 {
-            return Activation::Vectors(linear(x, self.weight.val(), bias));
+            let weight = self.weight.val();
+            let on_cpu = bias.as_ref().and_then(|bias| cpu::linear(&x, &weight, bias));
+            return Activation::Vectors(on_cpu.unwrap_or_else(|| linear(x, weight, bias)));
         }
         let product = single(half(x).matmul(half(self.weight.val())));
         Activation::Vectors(match bias {

@@ -113,7 +113,10 @@ macro_rules! kinds {
                 loop {
                     (x, rest) = match rest {
                         [] => return x,
-                        [Self::Norm(norm), Self::Relu(_), rest @ ..] => (norm.forward_relu(x), rest),
+                        [Self::Norm(norm), Self::Relu(_), Self::Pool(pool), rest @ ..] => {
+                            (norm.forward_relu(x, Some(pool)), rest)
+                        }
+                        [Self::Norm(norm), Self::Relu(_), rest @ ..] => (norm.forward_relu(x, None), rest),
                         [layer, rest @ ..] => (layer.forward(x, noise), rest),
                     };
                 }

@@ -6,6 +6,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::module::{batch_norm, batch_norm_train};
 
 use super::kind::{Forward, Kind, OnnxAttribute, OnnxGraph, Parameter};
+use super::pool::Pool;
 use crate::compute::{cpu, shaders};
 use crate::error::Result;
 use crate::network::text::Words;
@@ -116,32 +117,39 @@ impl BatchNorm {
         trained.output
     }
 
-    /// Normalization and ReLU after it, of maps in one operation where the device has it.
-    pub fn forward_relu(&self, x: Activation) -> Activation {
-        let one_pixel = |vectors: Tensor<2>| match self.normalize_on_gpu(&vectors.clone().unsqueeze_dims(&[2, 3])) {
-            Some(maps) => maps.flatten::<2>(1, 3),
-            None => relu(self.normalize(vectors)),
+    /// Normalization, ReLU after it, and a pool after that: of maps in one operation where the device has it.
+    pub fn forward_relu(&self, x: Activation, pool: Option<&Pool>) -> Activation {
+        let one_pixel = |vectors: Tensor<2>| {
+            let maps = vectors.clone().unsqueeze_dims(&[2, 3]);
+            match self.normalize_on_cpu(&maps, 1).or_else(|| self.normalize_on_gpu(&maps)) {
+                Some(maps) => maps.flatten::<2>(1, 3),
+                None => relu(self.normalize(vectors)),
+            }
         };
-        x.map(|maps| self.normalize_relu(maps), one_pixel)
+        x.map(|maps| self.normalize_relu(maps, pool), one_pixel)
     }
 
-    fn normalize_relu(&self, input: Tensor<4>) -> Tensor<4> {
+    fn normalize_relu(&self, input: Tensor<4>, pool: Option<&Pool>) -> Tensor<4> {
+        let side = pool.map_or(Some(1), Pool::maximum_side);
+        if let Some(output) = side.and_then(|side| self.normalize_on_cpu(&input, side)) {
+            return output;
+        }
+        let output = self.normalize_on_cpu(&input, 1).or_else(|| self.normalize_on_gpu(&input));
+        let output = output.unwrap_or_else(|| relu(self.normalize(input)));
+        pool.into_iter().fold(output, |maps, pool| pool.pooled(maps))
+    }
+
+    /// Normalization, ReLU and the maximum of every `side` x `side` pixels on the CPU.
+    fn normalize_on_cpu(&self, input: &Tensor<4>, side: usize) -> Option<Tensor<4>> {
         let (gamma, beta) = (self.gamma.val(), self.beta.val());
         if !input.device().is_autodiff() {
             let norm = [gamma, beta, self.running_mean.value(), self.running_var.value()];
-            return cpu::norm_relu(&input, norm, EPSILON).unwrap_or_else(|| relu(self.normalize(input)));
+            return cpu::norm_relu(input, &norm, EPSILON, side);
         }
-        if let Some(output) = self.normalize_on_gpu(&input) {
-            return output;
-        }
-        match cpu::norm_relu_train(&input, &gamma, &beta, EPSILON) {
-            Some(trained) => {
-                let per_channel = input.shape().num_elements() / input.dims()[1];
-                self.remember(trained.mean, trained.variance, per_channel);
-                trained.output
-            }
-            None => relu(self.normalize(input)),
-        }
+        let trained = cpu::norm_relu_train(input, [&gamma, &beta], EPSILON, side)?;
+        let per_channel = input.shape().num_elements() / input.dims()[1];
+        self.remember(trained.mean, trained.variance, per_channel);
+        Some(trained.output)
     }
 
     /// Normalization and ReLU while training where our shaders run.

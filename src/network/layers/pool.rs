@@ -99,20 +99,28 @@ impl Kind for Config {
 
 impl Forward for Pool {
     fn forward(&self, x: Activation, _: &mut Noise) -> Activation {
-        Activation::Maps(pooled(x.maps(), &self.config))
+        Activation::Maps(self.pooled(x.maps()))
     }
 }
 
-fn pooled(x: Tensor<4>, &Config { kind, size, stride }: &Config) -> Tensor<4> {
-    let ours = || {
-        let on_cpu = (size == 2).then(|| cpu::max_pool(&x)).flatten();
-        on_cpu.or_else(|| shaders::max_pool(&x, size))
-    };
-    match kind {
-        PoolKind::Max => match (size == stride).then(ours).flatten() {
-            Some(pooled) => pooled,
-            None => max_pool2d(x, MaxPoolOptions::new([size; 2]).with_stride([stride; 2])),
-        },
-        PoolKind::Avg => avg_pool2d(x, AvgPoolOptions::new([size; 2]).with_stride([stride; 2])),
+impl Pool {
+    /// The side of windows of which the largest value is taken, where they do not overlap.
+    pub fn maximum_side(&self) -> Option<usize> {
+        let Config { kind, size, stride } = self.config;
+        (kind == PoolKind::Max && size == stride).then_some(size)
+    }
+
+    /// `[n, channels, h, w]`, each window one pixel.
+    pub fn pooled(&self, x: Tensor<4>) -> Tensor<4> {
+        let Config { kind, size, stride } = self.config;
+        if let Some(side) = self.maximum_side()
+            && let Some(pooled) = cpu::max_pool(&x, side).or_else(|| shaders::max_pool(&x, side))
+        {
+            return pooled;
+        }
+        match kind {
+            PoolKind::Max => max_pool2d(x, MaxPoolOptions::new([size; 2]).with_stride([stride; 2])),
+            PoolKind::Avg => avg_pool2d(x, AvgPoolOptions::new([size; 2]).with_stride([stride; 2])),
+        }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use burn::tensor::Tensor;
+
 use super::kind::{AnyLayer, Forward, Kind, OnnxGraph, Parameter};
+use crate::compute::is_cpu;
 use crate::error::{Error, Result};
 use crate::network::text::{self, Words};
 use crate::network::{Activation, Init, Noise, Shape};
@@ -88,10 +91,19 @@ impl<L: AnyLayer> Kind for Config<L> {
     }
 }
 
+/// The sum of two tensors as they lie in memory: on the CPU their channels are last, and burn adds other orders slowly.
+fn sum(x: Tensor<4>, y: Tensor<4>) -> Tensor<4> {
+    if !is_cpu(&x.device().inner()) {
+        return x + y;
+    }
+    let [x, y] = [x, y].map(|tensor| tensor.permute([0, 2, 3, 1]));
+    (x + y).permute([0, 3, 1, 2])
+}
+
 impl<B: Forward> Forward for Vec<B> {
     fn forward(&self, x: Activation, noise: &mut Noise) -> Activation {
         match (x.clone(), B::sequence(self, x, noise)) {
-            (Activation::Maps(x), Activation::Maps(inner)) => Activation::Maps(x + inner),
+            (Activation::Maps(x), Activation::Maps(inner)) => Activation::Maps(sum(x, inner)),
             (x, inner) => Activation::Vectors(x.vectors() + inner.vectors()),
         }
     }

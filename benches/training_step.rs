@@ -1,9 +1,9 @@
-//! A training step of vgg11 with batch normalization at 32x32, batch 128, Adam.
+//! A training step at 32x32, batch 128, with the optimizer of a preset.
 //!
-//!     cargo bench --bench vgg_step [-- DEVICE [STEPS]]
+//!     cargo bench --bench training_step [-- DEVICE [STEPS [cifar10-vgg11|cifar10-resnet9|...]]]
 //!
 //! Forward, backward and optimizer of this program's model on made-up images; each part ends with a synchronisation.
-//! `benches/peers/pytorch.py` measures the same step in PyTorch.
+//! `benches/peers/training_step.py` is the same step of vgg11 and resnet9 in PyTorch.
 
 use std::time::Instant;
 
@@ -24,11 +24,12 @@ fn main() {
     let steps: usize = args.get(1).map_or(8, |text| text.parse().expect("STEPS is a number"));
     let mut candidates = list(&request);
     let chosen = candidates.swap_remove(choose(&candidates, &request).expect("such a device"));
-    println!("vgg11, batch {BATCH}, on {}\n", chosen.info);
+    let preset = args.get(2).map_or("cifar10-vgg11", String::as_str);
+    println!("{preset}, batch {BATCH}, on {}\n", chosen.info);
     let plain = chosen.open().expect("the device starts");
     let device = plain.clone().autodiff();
 
-    let recipe = Recipe::preset("cifar10-vgg11").unwrap();
+    let recipe = Recipe::preset(preset).expect("PRESET names one, see `tinderbox models`");
     let mut model = recipe.model(SHAPE, 10, &device).unwrap();
     let step = Step::new(recipe.loss, recipe.label_smoothing, recipe.precision);
     let mut optimizer = step.optimizer(recipe.optimizer);
@@ -61,7 +62,16 @@ fn main() {
     for (name, seconds) in [("forward", forward), ("backward", backward), ("Adam", update), ("step", whole)] {
         println!("| {name} | {:.0} ms |", 1000.0 * seconds);
     }
-    println!("\n{:.0} images/s", BATCH as f64 / whole);
+    println!("\n{:.0} images/s; peak memory {}", BATCH as f64 / whole, peak_memory());
+}
+
+/// The most that this process had in memory, where the system tells it.
+fn peak_memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes =
+        line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|number| number.trim().parse::<u64>().ok());
+    kilobytes.map_or("unknown".into(), |kilobytes| format!("{} MB", kilobytes / 1024))
 }
 
 fn finish(device: &Device, start: Instant) -> f64 {

@@ -1,0 +1,276 @@
+//! 3x3 convolutions, and by which way.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use burn::backend::Flex;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops};
+use burn::tensor::{Bytes, Tensor};
+
+use super::direct;
+use super::memory::Buffer;
+use super::sizes::Sizes;
+use super::tensors::{Maps, Primitive, contiguous, images, slice, track, tracked, untracked};
+use super::threads::threads;
+use super::winograd::{Four, Pair, Two, Winograd};
+
+/// Images of fewer channels have too little to multiply for a scheme to pay.
+const FEW_CHANNELS: usize = 12;
+
+/// With fewer tiles than this, reading the weights of all points from memory takes longer than the products that they save.
+const FEW_TILES: usize = 9;
+
+/// A 3x3 convolution with stride 1 and zeros around, of images `[n, inputs, h, w]` with weights `[outputs, inputs, 3, 3]`, on
+/// the CPU backend, training or not; `None` elsewhere. By Winograd's schemes, whose rounding is a few times that of the
+/// definition, or `exact`ly as defined.
+pub fn convolve(x: &Tensor<4>, weights: &Tensor<4>, exact: bool, prepared: &Prepared) -> Option<Tensor<4>> {
+    let training = weights.device().is_autodiff();
+    let ([n, c, height, width], [outputs, inputs, rows, columns]) = (x.dims(), weights.dims());
+    debug_assert!((c, rows, columns) == (inputs, 3, 3));
+    let sizes = Sizes { images: n, height, width, inputs, outputs };
+    let way = Way::of(sizes, exact);
+    let maps = Maps::of(x)?;
+    let kernels = untracked(weights)?.to_contiguous();
+    let panels = prepared.panels(way, sizes, &kernels, training);
+    let mut out = Buffer::new(sizes.after());
+    way.forward(sizes, maps.values(), panels.values(), out.values_mut());
+    drop(panels);
+    let out = images(out, [n, outputs, height, width]);
+    if !training {
+        return Some(Tensor::from_primitive::<Flex>(out));
+    }
+    let inputs = [&tracked(x)?, &tracked(weights)?];
+    Some(track(Conv, inputs, Forwarded { sizes, way, maps, kernels }, out))
+}
+
+/// What a convolution makes of its weights before it multiplies with them, kept for the next batch while the weights are the
+/// same.
+#[derive(Debug, Clone, Default)]
+pub struct Prepared(Arc<Mutex<Option<Panels>>>);
+
+#[derive(Debug)]
+struct Panels {
+    /// The memory that they were made of, and where in it. Weights that change in place are in another piece from then on.
+    weights: (Weak<Bytes>, usize),
+    way: Way,
+    panels: Arc<Buffer>,
+}
+
+impl Prepared {
+    fn panels(&self, way: Way, sizes: Sizes, kernels: &Primitive, training: bool) -> Arc<Buffer> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (weights, start) = (kernels.data_arc(), kernels.layout().start_offset());
+        let of_these = |kept: &&Panels| {
+            let is_same = |memory| Arc::ptr_eq(&memory, &weights);
+            (kept.way, kept.weights.1) == (way, start) && kept.weights.0.upgrade().is_some_and(is_same)
+        };
+        if let Some(kept) = kept.as_ref().filter(of_these) {
+            return kept.panels.clone();
+        }
+        *kept = None; // before there are new ones
+        let panels = Arc::new(way.panels(slice(kernels), sizes, false));
+        if !training {
+            *kept = Some(Panels { weights: (Arc::downgrade(&weights), start), way, panels: panels.clone() });
+        }
+        panels
+    }
+}
+
+/// How a convolution is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Direct,
+    Four,
+    Two,
+    Pair,
+}
+
+/// Calls a method of the scheme of a way.
+macro_rules! by_scheme {
+    ($way:expr, $scheme:ident => $call:expr, else $direct:expr) => {
+        match $way {
+            Way::Direct => $direct,
+            Way::Four => {
+                let $scheme = Winograd(Four);
+                $call
+            }
+            Way::Two => {
+                let $scheme = Winograd(Two);
+                $call
+            }
+            Way::Pair => {
+                let $scheme = Winograd(Pair);
+                $call
+            }
+        }
+    };
+}
+
+impl Way {
+    /// The way with the least to do.
+    fn of(sizes: Sizes, exact: bool) -> Self {
+        let Sizes { images, height, width, inputs, outputs } = sizes;
+        if exact || inputs.min(outputs) < FEW_CHANNELS || height.min(width) < 2 {
+            return Self::Direct;
+        }
+        let tiles = |side: usize| height.div_ceil(side) * width.div_ceil(side);
+        let (way, tiles) = match (height, width) {
+            (2, 2) => (Self::Pair, 1),
+            _ if tiles(4) * 36 < tiles(2) * 16 => (Self::Four, tiles(4)),
+            _ => (Self::Two, tiles(2)),
+        };
+        // A scheme has a quarter of the work, but no more tasks than there are images.
+        let (by_scheme, direct) = (images.min(threads()), direct::tasks(sizes).min(threads()));
+        if images * tiles < FEW_TILES || 4 * by_scheme < direct { Self::Direct } else { way }
+    }
+
+    /// The weights as panels: to go forward, or `back`.
+    fn panels(self, weights: &[f32], sizes: Sizes, back: bool) -> Buffer {
+        let Sizes { outputs, inputs, .. } = sizes;
+        by_scheme!(self, scheme => scheme.panels(weights, outputs, inputs, back),
+            else direct::panels(weights, outputs, inputs, back))
+    }
+
+    fn forward(self, sizes: Sizes, images: &[f32], panels: &[f32], out: &mut [f32]) {
+        by_scheme!(self, scheme => scheme.forward(sizes, images, panels, out),
+            else direct::forward(sizes, images, panels, out));
+    }
+
+    /// Gradients of images, where they are wanted, and of weights.
+    fn backward(self, state: &Forwarded, gradient: &[f32], wanted: bool) -> (Option<Buffer>, Buffer) {
+        let (sizes, x, weights) = (state.sizes, state.maps.values(), slice(&state.kernels));
+        let panels = wanted.then(|| self.panels(weights, sizes, true));
+        let mut to_images = wanted.then(|| Buffer::new(sizes.before()));
+        let mut to_weights = Buffer::new(weights.len());
+        let both = panels.as_ref().map(Buffer::values).zip(to_images.as_mut().map(Buffer::values_mut));
+        by_scheme!(self, scheme => scheme.backward(sizes, x, gradient, both, to_weights.values_mut()), else {
+            if let Some((panels, out)) = both {
+                direct::forward(sizes.turned(), gradient, panels, out);
+            }
+            direct::backward_weights(sizes, x, gradient, to_weights.values_mut());
+        });
+        (to_images, to_weights)
+    }
+}
+
+/// What the backward pass wants to know.
+#[derive(Debug, Clone)]
+struct Forwarded {
+    sizes: Sizes,
+    way: Way,
+    maps: Maps,
+    kernels: Primitive,
+}
+
+/// Gradients of a convolution with respect to images and weights.
+#[derive(Debug)]
+struct Conv;
+
+impl Backward<Flex, 2> for Conv {
+    type State = Forwarded;
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let ([of_images, of_weights], state) = (ops.parents, ops.state);
+        let Sizes { images: n, height, width, inputs, outputs } = state.sizes;
+        let gradient = grads.consume::<Flex>(&ops.node);
+        let Some(gradient) = Maps::of_primitive(gradient, [n, outputs, height, width]) else { return };
+        let (to_images, to_weights) = state.way.backward(&state, gradient.values(), of_images.is_some());
+        if let Some((node, to_images)) = of_images.zip(to_images) {
+            grads.register::<Flex>(node.id, images(to_images, [n, inputs, height, width]));
+        }
+        if let Some(node) = of_weights {
+            grads.register::<Flex>(node.id, contiguous(to_weights, [outputs, inputs, 3, 3]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tensors::testing::random;
+    use super::*;
+    use burn::tensor::module::conv2d;
+    use burn::tensor::ops::ConvOptions;
+    use burn::tensor::{TensorData, Tolerance};
+
+    /// Images, inputs, outputs, height, width; and the way that belongs to them.
+    const SIZES: [([usize; 5], Way); 10] = [
+        ([3, 5, 7, 8, 8], Way::Direct),
+        ([1, 16, 32, 1, 5], Way::Direct),
+        ([4, 16, 33, 8, 8], Way::Four),
+        ([5, 37, 19, 7, 9], Way::Four),
+        ([13, 64, 40, 4, 4], Way::Four),
+        ([9, 20, 24, 6, 2], Way::Two),
+        ([8, 12, 100, 2, 3], Way::Two),
+        ([3, 64, 40, 4, 4], Way::Direct),
+        ([9, 70, 34, 2, 2], Way::Pair),
+        ([0, 16, 16, 4, 4], Way::Direct),
+    ];
+
+    #[test]
+    fn every_way_is_burns_convolution_forward_and_backward() {
+        for ([n, c, o, h, w], way) in SIZES {
+            let sizes = Sizes { images: n, height: h, width: w, inputs: c, outputs: o };
+            if threads() < 4 {
+                assert_eq!((Way::of(sizes, false), Way::of(sizes, true)), (way, Way::Direct), "{sizes:?}");
+            }
+            if n == 0 {
+                continue;
+            }
+            let (x, weights) = (random([n, c, h, w], -1.0, 1.0), random([o, c, 3, 3], -1.0, 1.0));
+            let pick = random([n, o, h, w], -1.0, 1.0);
+            let run = |y: Tensor<4>| {
+                let gradients = (y.clone() * pick.clone()).sum().backward();
+                [y.inner(), x.grad(&gradients).unwrap(), weights.grad(&gradients).unwrap()]
+            };
+            let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
+            let expected = run(conv2d(x.clone(), weights.clone(), None, options));
+            for exact in [false, true] {
+                let prepared = Prepared::default();
+                let found = run(convolve(&x, &weights, exact, &prepared).unwrap());
+                let plain = convolve(&x.clone().inner(), &weights.clone().inner(), exact, &prepared).unwrap();
+                for (expected, found) in expected.iter().chain([&expected[0]]).zip(found.into_iter().chain([plain])) {
+                    found.into_data().assert_approx_eq::<f32>(&expected.to_data(), Tolerance::absolute(2e-4));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_stays_none() {
+        for (n, [c, h]) in [[3, 4], [16, 8], [16, 2]].into_iter().enumerate() {
+            let mut values = vec![1.0; c * h * h];
+            values[n] = f32::NAN;
+            let x = Tensor::<4>::from_data(TensorData::new(values, [1, c, h, h]), &burn::tensor::Device::flex());
+            let weights = Tensor::ones([16, c, 3, 3], &burn::tensor::Device::flex());
+            let sum: f32 = convolve(&x, &weights, false, &Prepared::default()).unwrap().sum().into_scalar();
+            assert!(sum.is_nan(), "{c} {h}");
+        }
+    }
+
+    #[test]
+    fn panels_are_kept_while_the_weights_are_the_same_and_no_longer() {
+        let device = burn::tensor::Device::flex();
+        let (x, prepared) = (Tensor::<4>::ones([9, 16, 4, 4], &device), Prepared::default());
+        let sum = |weights: &Tensor<4>| convolve(&x, weights, false, &prepared).unwrap().sum().into_scalar::<f32>();
+        let panels = || Arc::as_ptr(&prepared.0.lock().unwrap().as_ref().unwrap().panels);
+        let weights = Tensor::<4>::ones([16, 16, 3, 3], &device);
+        let first = (sum(&weights), panels());
+        assert_eq!((sum(&weights), panels()), first);
+        let changed = weights.add_scalar(1.0); // in the same memory, if burn can
+        assert!((sum(&changed) - 2.0 * first.0).abs() < 1e-4 * first.0);
+        let trained = Tensor::from_inner(changed.add_scalar(1.0));
+        drop(convolve(&x, &trained, false, &prepared));
+        assert!(prepared.0.lock().unwrap().is_none(), "weights that are trained change with every batch");
+    }
+
+    #[test]
+    fn the_same_convolution_gives_the_same_bits() {
+        let (x, weights) = (random([6, 24, 8, 8], -1.0, 1.0), random([40, 24, 3, 3], -1.0, 1.0));
+        let run = || {
+            let gradients = convolve(&x, &weights, false, &Prepared::default()).unwrap().square().sum().backward();
+            [x.grad(&gradients).unwrap().into_data(), weights.grad(&gradients).unwrap().into_data()]
+        };
+        assert_eq!(run(), run());
+    }
+}

@@ -1,0 +1,188 @@
+//! 3x3 convolutions as they are defined: each pixel's neighbourhood is laid out as a row, and multiplied with all weights.
+//!
+//! For images of few channels, where there is too little to multiply for Winograd's schemes to pay; and where their
+//! rounding is not wanted.
+
+use std::ops::Range;
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::memory::Buffer;
+use super::product::{Rows, RowsMut, panel_width, row_stride, times_panel, transposed_times, width};
+use super::sizes::Sizes;
+use super::threads::{each, map, share, threads};
+
+/// Values of neighbourhoods that are worked on together: they stay in the cache.
+const BLOCK: usize = 64 * 1024;
+/// Pixels that a task has at least.
+const PIXELS: usize = 1024;
+/// Weights of a kernel.
+const TAPS: usize = 9;
+
+/// Weights `[outputs, inputs, 3, 3]` as panels of outputs; or, turned by half a turn, of inputs, to take gradients back.
+pub(super) fn panels(weights: &[f32], outputs: usize, inputs: usize, back: bool) -> Buffer {
+    let (columns, channels) = if back { (inputs, outputs) } else { (outputs, inputs) };
+    let width = panel_width();
+    let mut panels = Buffer::new(TAPS * channels * columns.next_multiple_of(width));
+    let parts = panels.values_mut().chunks_mut(TAPS * channels * width).enumerate();
+    each(parts.collect(), |(i, out)| {
+        for (row, out) in out.chunks_exact_mut(width).enumerate() {
+            let (tap, channel) = (row / channels, row % channels);
+            for (column, out) in (i * width..).zip(out) {
+                let at = if back {
+                    (channel * inputs + column) * TAPS + 8 - tap
+                } else {
+                    (column * inputs + channel) * TAPS + tap
+                };
+                *out = if column < columns { weights[at] } else { 0.0 };
+            }
+        }
+    });
+    panels
+}
+
+/// The images after the convolution, by [`panels`] of outputs; or the gradient of the images by that of the outputs, by
+/// panels of inputs and [turned](Sizes::turned) sizes.
+pub(super) fn forward(sizes: Sizes, images: &[f32], panels: &[f32], out: &mut [f32]) {
+    let outputs = sizes.outputs;
+    if sizes.images < tasks(sizes).min(threads()) {
+        return few_images(sizes, images, panels, out);
+    }
+    let share = share(sizes.images, PIXELS.div_ceil(sizes.pixels()));
+    let tasks =
+        images.chunks(share * sizes.pixels() * sizes.inputs).zip(out.chunks_mut(share * sizes.pixels() * outputs));
+    each(tasks.collect(), |(images, out)| Arch::new().dispatch(Forward { sizes, images, panels, outputs, out }));
+}
+
+/// How many tasks [`forward`] can have: of images, or of panels.
+pub(super) fn tasks(sizes: Sizes) -> usize {
+    sizes.images.max(sizes.outputs.div_ceil(panel_width()))
+}
+
+/// [`forward`] of fewer images than there are cores: a task is for some of the outputs of all images.
+fn few_images(sizes: Sizes, images: &[f32], panels: &[f32], out: &mut [f32]) {
+    let width = panel_width();
+    let share = sizes.outputs.div_ceil(width).div_ceil(threads());
+    let tasks = panels.chunks(share * depth(sizes) * width).enumerate();
+    let parts = map(tasks.collect(), |(i, panels)| {
+        let first = i * share * width;
+        let outputs = (sizes.outputs - first).min(share * width);
+        let mut part = Buffer::new(sizes.images * sizes.pixels() * outputs);
+        Arch::new().dispatch(Forward { sizes, images, panels, outputs, out: part.values_mut() });
+        (first, outputs, part)
+    });
+    for (first, outputs, part) in &parts {
+        for (out, part) in out.chunks_exact_mut(sizes.outputs).zip(part.values().chunks_exact(*outputs)) {
+            out[*first..first + outputs].copy_from_slice(part);
+        }
+    }
+}
+
+/// The gradient `[outputs, inputs, 3, 3]` of the weights by that of the outputs.
+pub(super) fn backward_weights(sizes: Sizes, images: &[f32], gradient: &[f32], out: &mut [f32]) {
+    let share = share(sizes.images, PIXELS.div_ceil(sizes.pixels()));
+    let tasks = images
+        .chunks(share * sizes.pixels() * sizes.inputs)
+        .zip(gradient.chunks(share * sizes.pixels() * sizes.outputs));
+    let sums =
+        map(tasks.collect(), |(images, gradient)| Arch::new().dispatch(BackwardWeights { sizes, images, gradient }));
+    let stride = depth(sizes).next_multiple_of(panel_width());
+    for (i, weight) in out.iter_mut().enumerate() {
+        let (output, input, tap) = (i / (sizes.inputs * TAPS), i / TAPS % sizes.inputs, i % TAPS);
+        *weight = sums.iter().map(|sum| sum.values()[output * stride + tap * sizes.inputs + input]).sum();
+    }
+}
+
+/// Values of a pixel's neighbourhood.
+fn depth(sizes: Sizes) -> usize {
+    TAPS * sizes.inputs
+}
+
+/// Pixels that are worked on together.
+fn block(stride: usize) -> usize {
+    (BLOCK / stride).clamp(24, 1024)
+}
+
+/// The neighbourhoods `[pixels, tap, channel]` of some pixels, in rows of `stride` values.
+fn neighbourhoods(sizes: Sizes, images: &[f32], pixels: Range<usize>, stride: usize, out: &mut [f32]) {
+    let Sizes { height, width, inputs, .. } = sizes;
+    for (pixel, row) in pixels.zip(out.chunks_exact_mut(stride)) {
+        let (image, y, x) = (pixel / sizes.pixels(), pixel / width % height, pixel % width);
+        let (taps, rest) = row.split_at_mut(TAPS * inputs);
+        rest.fill(0.0);
+        for (tap, out) in taps.chunks_exact_mut(inputs).enumerate() {
+            let (y, x) = ((y + tap / 3).wrapping_sub(1), (x + tap % 3).wrapping_sub(1));
+            if y < height && x < width {
+                out.copy_from_slice(&images[((image * height + y) * width + x) * inputs..][..inputs]);
+            } else {
+                out.fill(0.0);
+            }
+        }
+    }
+}
+
+struct Forward<'a> {
+    sizes: Sizes,
+    images: &'a [f32],
+    panels: &'a [f32],
+    /// How many outputs the panels are of, and `out` has.
+    outputs: usize,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { sizes, images, panels, outputs, out } = self;
+        let (depth, all) = (depth(sizes), out.len() / outputs);
+        let (block, stride) = (block(depth), row_stride(outputs, width::<S>()));
+        let mut rows = Buffer::new(block * depth);
+        let mut products = Buffer::new(block * stride);
+        for first in (0..all).step_by(block) {
+            let pixels = first..(first + block).min(all);
+            neighbourhoods(sizes, images, pixels.clone(), depth, rows.values_mut());
+            let a = Rows { values: rows.values(), stride: depth };
+            for (i, panel) in panels.chunks_exact(depth * width::<S>()).enumerate() {
+                let c = RowsMut { values: &mut products.values_mut()[i * width::<S>()..], stride, add: false };
+                times_panel(simd, pixels.len(), depth, a, panel, c);
+            }
+            let out = out[first * outputs..].chunks_exact_mut(outputs).take(pixels.len());
+            for (out, products) in out.zip(products.values().chunks_exact(stride)) {
+                out.copy_from_slice(&products[..outputs]);
+            }
+        }
+    }
+}
+
+struct BackwardWeights<'a> {
+    sizes: Sizes,
+    images: &'a [f32],
+    gradient: &'a [f32],
+}
+
+impl WithSimd for BackwardWeights<'_> {
+    type Output = Buffer;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Buffer {
+        let Self { sizes, images, gradient } = self;
+        let (outputs, all) = (sizes.outputs, gradient.len() / sizes.outputs);
+        let stride = depth(sizes).next_multiple_of(width::<S>());
+        let block = block(stride);
+        let mut rows = Buffer::new(block * stride);
+        let mut sums = Buffer::new(outputs * stride);
+        for first in (0..all).step_by(block) {
+            let pixels = first..(first + block).min(all);
+            neighbourhoods(sizes, images, pixels.clone(), stride, rows.values_mut());
+            let a = Rows { values: &gradient[first * outputs..], stride: outputs };
+            for panel in (0..stride).step_by(width::<S>()) {
+                let b = Rows { values: &rows.values()[panel..], stride };
+                let c = RowsMut { values: &mut sums.values_mut()[panel..], stride, add: first > 0 };
+                transposed_times(simd, outputs, pixels.len(), a, b, c);
+            }
+        }
+        sums
+    }
+}

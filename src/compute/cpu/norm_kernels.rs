@@ -1,0 +1,227 @@
+//! What one task of a normalization does.
+
+use pulp::{Simd, WithSimd};
+
+use super::vector::Vector;
+use super::windows::{Block, Maximum, Windows};
+
+/// Pixels whose values are added up in single precision.
+const PIXELS: usize = 64;
+
+/// Sums of `x - centre` and of its square, of every channel.
+pub(super) struct Sums<'a> {
+    pub x: &'a [f32],
+    pub centre: &'a [f32],
+}
+
+impl WithSimd for Sums<'_> {
+    type Output = [Vec<f64>; 2];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> [Vec<f64>; 2] {
+        let Self { x, centre } = self;
+        let channels = centre.len();
+        let (mut total, mut some) =
+            ([vec![0.0; channels], vec![0.0; channels]], [vec![0.0; channels], vec![0.0; channels]]);
+        for pixels in x.chunks(PIXELS * channels) {
+            for channel in (0..channels).step_by(S::F32_LANES) {
+                let lanes = S::F32_LANES.min(channels - channel);
+                let centre = Vector::load_first(simd, &centre[channel..], lanes);
+                let (mut first, mut second) = (Vector::zero(simd), Vector::zero(simd));
+                let mut at = channel;
+                while at < pixels.len() {
+                    let distance = Vector::load_first(simd, &pixels[at..], lanes) - centre;
+                    (first, second) = (first + distance, second.plus_product(distance, distance));
+                    at += channels;
+                }
+                first.store_first(&mut some[0][channel..], lanes);
+                second.store_first(&mut some[1][channel..], lanes);
+            }
+            take(&mut some, &mut total);
+        }
+        total
+    }
+}
+
+/// Adds up in double precision, and begins anew.
+#[inline(always)]
+fn take(some: &mut [Vec<f32>; 2], total: &mut [Vec<f64>; 2]) {
+    for (some, total) in some.iter_mut().zip(total) {
+        for (some, total) in some.iter_mut().zip(total) {
+            *total += f64::from(std::mem::take(some));
+        }
+    }
+}
+
+/// What batch norm does to every channel: x -> (x - mean) * inv_std * gamma + beta.
+#[derive(Debug, Clone)]
+pub(super) struct Affine {
+    mean: Vec<f32>,
+    inv_std: Vec<f32>,
+    /// `inv_std * gamma`.
+    scale: Vec<f32>,
+    /// `beta - mean * scale`.
+    shift: Vec<f32>,
+}
+
+impl Affine {
+    pub fn new(mean: &[f64], variance: &[f64], gamma: &[f32], beta: &[f32], epsilon: f64) -> Self {
+        let mean: Vec<f32> = mean.iter().map(|&v| v as f32).collect();
+        let inv_std: Vec<f32> = variance.iter().map(|v| (1.0 / (v + epsilon).sqrt()) as f32).collect();
+        let scale: Vec<f32> = inv_std.iter().zip(gamma).map(|(a, b)| a * b).collect();
+        let shift = beta.iter().zip(&mean).zip(&scale).map(|((beta, mean), scale)| beta - mean * scale).collect();
+        Self { mean, inv_std, scale, shift }
+    }
+
+    /// relu(batch norm(x)) of some channels. ReLU lets NaN pass, as burn's does: a network that diverges must not look well.
+    #[inline(always)]
+    fn relu<S: Simd>(&self, simd: S, x: Vector<S>, Block { channel, lanes, .. }: Block) -> Vector<S> {
+        let [scale, shift] =
+            [&self.scale, &self.shift].map(|values| Vector::load_first(simd, &values[channel..], lanes));
+        let (y, zero) = (shift.plus_product(x, scale), Vector::zero(simd));
+        y.if_at_most(zero, zero, y)
+    }
+
+    /// `(x - mean) * inv_std` of some channels.
+    #[inline(always)]
+    fn normalized<S: Simd>(&self, simd: S, x: Vector<S>, Block { channel, lanes, .. }: Block) -> Vector<S> {
+        let [mean, inv_std] =
+            [&self.mean, &self.inv_std].map(|values| Vector::load_first(simd, &values[channel..], lanes));
+        (x - mean) * inv_std
+    }
+
+    /// The largest of relu(batch norm(x)) in a window, with the `x` it is of.
+    #[inline(always)]
+    fn maximum<S: Simd, const SIDE: usize>(
+        &self,
+        simd: S,
+        windows: Windows<SIDE>,
+        x: &[f32],
+        block: Block,
+    ) -> Maximum<S> {
+        windows.maximum(
+            simd,
+            #[inline(always)]
+            |k| {
+                let x = Vector::load_first(simd, &x[block.from + windows.pixel(k)..], block.lanes);
+                (self.relu(simd, x, block), x)
+            },
+        )
+    }
+}
+
+pub(super) struct Normalize<'a, const SIDE: usize> {
+    pub windows: Windows<SIDE>,
+    pub affine: &'a Affine,
+    pub x: &'a [f32],
+    pub out: &'a mut [f32],
+}
+
+impl<const SIDE: usize> WithSimd for Normalize<'_, SIDE> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { windows, affine, x, out } = self;
+        let images = out.len() / windows.pooled();
+        windows.each(
+            simd,
+            images,
+            #[inline(always)]
+            |block| affine.maximum(simd, windows, x, block).value.store_first(&mut out[block.to..], block.lanes),
+        );
+    }
+}
+
+/// Some images backward.
+#[derive(Clone, Copy)]
+pub(super) struct Images<'a, const SIDE: usize> {
+    pub windows: Windows<SIDE>,
+    pub affine: &'a Affine,
+    pub x: &'a [f32],
+    pub dy: &'a [f32],
+}
+
+impl<const SIDE: usize> Images<'_, SIDE> {
+    /// What reaches the normalization in a window, where the largest value is, if ReLU let that pass.
+    #[inline(always)]
+    fn passed<S: Simd>(&self, simd: S, best: Maximum<S>, block: Block) -> Vector<S> {
+        let (dy, zero) = (Vector::load_first(simd, &self.dy[block.to..], block.lanes), Vector::zero(simd));
+        best.value.if_at_most(zero, zero, dy)
+    }
+}
+
+/// Sums of the gradients of beta and of gamma, of every channel.
+pub(super) struct GradientSums<'a, const SIDE: usize>(pub Images<'a, SIDE>);
+
+impl<const SIDE: usize> WithSimd for GradientSums<'_, SIDE> {
+    type Output = [Vec<f64>; 2];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> [Vec<f64>; 2] {
+        let Images { windows, affine, x, dy } = self.0;
+        let channels = windows.channels;
+        let (mut total, mut some) =
+            ([vec![0.0; channels], vec![0.0; channels]], [vec![0.0; channels], vec![0.0; channels]]);
+        let images = PIXELS.div_ceil(windows.pooled() / channels);
+        for (x, dy) in x.chunks(images * windows.image()).zip(dy.chunks(images * windows.pooled())) {
+            let image = Images { x, dy, ..self.0 };
+            windows.each(
+                simd,
+                dy.len() / windows.pooled(),
+                #[inline(always)]
+                |block| {
+                    let best = affine.maximum(simd, windows, x, block);
+                    let g = image.passed(simd, best, block);
+                    let normalized = affine.normalized(simd, best.companion, block);
+                    let (beta, gamma) = (&mut some[0][block.channel..], g);
+                    (Vector::load_first(simd, beta, block.lanes) + g).store_first(beta, block.lanes);
+                    let sum = &mut some[1][block.channel..];
+                    Vector::load_first(simd, sum, block.lanes)
+                        .plus_product(gamma, normalized)
+                        .store_first(sum, block.lanes);
+                },
+            );
+            take(&mut some, &mut total);
+        }
+        total
+    }
+}
+
+/// The gradient of `x`.
+pub(super) struct GradientOfX<'a, const SIDE: usize> {
+    pub images: Images<'a, SIDE>,
+    /// Means over every channel of what reaches the normalization, and of that times the normalized value.
+    pub means: &'a [Vec<f32>; 2],
+    pub dx: &'a mut [f32],
+}
+
+impl<const SIDE: usize> WithSimd for GradientOfX<'_, SIDE> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { images, means, dx } = self;
+        let Images { windows, affine, x, dy } = images;
+        windows.each(
+            simd,
+            dy.len() / windows.pooled(),
+            #[inline(always)]
+            |block| {
+                let best = affine.maximum(simd, windows, x, block);
+                let (g, zero) = (images.passed(simd, best, block), Vector::zero(simd));
+                let of_channels = [&means[0], &means[1], &affine.scale];
+                let [mean, of_normalized, scale] =
+                    of_channels.map(|values| Vector::load_first(simd, &values[block.channel..], block.lanes));
+                for k in 0..SIDE * SIDE {
+                    let place = block.from + windows.pixel(k);
+                    let x = Vector::load_first(simd, &x[place..], block.lanes);
+                    let g = best.at.if_equal(Vector::splat(simd, k as f32), g, zero);
+                    let normalized = affine.normalized(simd, x, block);
+                    let out = scale * (g - mean - normalized * of_normalized);
+                    out.store_first(&mut dx[place..], block.lanes);
+                }
+            },
+        );
+    }
+}

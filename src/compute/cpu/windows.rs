@@ -1,0 +1,135 @@
+//! Windows of pixels, channel by channel: what pooling looks at.
+
+use pulp::Simd;
+
+use super::vector::Vector;
+
+/// Images `[images, height, width, channels]`, cut into windows of `SIDE` x `SIDE` pixels.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Windows<const SIDE: usize> {
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+}
+
+/// Some channels of a window.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Block {
+    /// Where they are in the window's first pixel.
+    pub from: usize,
+    /// Where they are in images of which every window is a pixel.
+    pub to: usize,
+    /// The first of them.
+    pub channel: usize,
+    /// How many there are: of a vector's lanes, or what is left.
+    pub lanes: usize,
+}
+
+/// The largest value of a window.
+#[derive(Clone, Copy)]
+pub(super) struct Maximum<S: Simd> {
+    pub value: Vector<S>,
+    /// What came with it.
+    pub companion: Vector<S>,
+    /// Which pixel of the window it is of, counted from 0.
+    pub at: Vector<S>,
+}
+
+impl<S: Simd> Maximum<S> {
+    /// `new` where `value` is larger than the largest so far, else `old`. NaN is larger than all, and stays.
+    #[inline(always)]
+    fn better(self, value: Vector<S>, old: Vector<S>, new: Vector<S>) -> Vector<S> {
+        self.value.if_equal(self.value, value.if_at_most(self.value, old, new), old)
+    }
+}
+
+impl<const SIDE: usize> Windows<SIDE> {
+    /// The windows of images with these dims `[images, channels, height, width]`; none where some pixels are left over.
+    pub fn of([_, channels, height, width]: [usize; 4]) -> Option<Self> {
+        (height % SIDE == 0 && width % SIDE == 0).then_some(Self { height, width, channels })
+    }
+
+    /// Values of an image.
+    pub fn image(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Values of an image of which every window became a pixel.
+    pub fn pooled(&self) -> usize {
+        self.image() / (SIDE * SIDE)
+    }
+
+    /// Calls `work` for every window of so many images, and every vector of channels.
+    #[inline(always)]
+    pub fn each<S: Simd>(&self, _: S, images: usize, mut work: impl FnMut(Block)) {
+        let across = self.width / SIDE;
+        for window in 0..images * (self.height / SIDE) * across {
+            let (row, column) = (window / across, window % across);
+            let (from, to) = ((row * self.width + column) * SIDE * self.channels, window * self.channels);
+            let mut channel = 0;
+            while channel < self.channels {
+                let lanes = S::F32_LANES.min(self.channels - channel);
+                work(Block { from: from + channel, to: to + channel, channel, lanes });
+                channel += S::F32_LANES;
+            }
+        }
+    }
+
+    /// From the first pixel of a window to another.
+    #[inline(always)]
+    pub fn pixel(&self, k: usize) -> usize {
+        (k / SIDE * self.width + k % SIDE) * self.channels
+    }
+
+    /// The first of the largest values of a window, whose pixels are each `(value, companion)`. NaN counts as the largest, as
+    /// in PyTorch.
+    #[inline(always)]
+    pub fn maximum<S: Simd>(&self, simd: S, pixel: impl Fn(usize) -> (Vector<S>, Vector<S>)) -> Maximum<S> {
+        let (value, companion) = pixel(0);
+        let mut best = Maximum { value, companion, at: Vector::zero(simd) };
+        for k in 1..SIDE * SIDE {
+            let (value, companion) = pixel(k);
+            best = Maximum {
+                value: best.better(value, best.value, value),
+                companion: best.better(value, best.companion, companion),
+                at: best.better(value, best.at, Vector::splat(simd, k as f32)),
+            };
+        }
+        best
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulp::{Arch, WithSimd};
+
+    struct Of([f32; 4]);
+
+    impl WithSimd for Of {
+        type Output = [f32; 3];
+
+        fn with_simd<S: Simd>(self, simd: S) -> [f32; 3] {
+            let windows = Windows::<2>::of([1, 1, 2, 2]).unwrap();
+            let splat = |value| Vector::splat(simd, value);
+            let best = windows.maximum(simd, |k| (splat(self.0[k]), splat(10.0 + k as f32)));
+            [best.value, best.companion, best.at].map(|vector| {
+                let mut lanes = [0.0; 64];
+                vector.store(&mut lanes);
+                lanes[S::F32_LANES - 1]
+            })
+        }
+    }
+
+    #[test]
+    fn the_first_of_equal_values_counts_and_nan_is_not_lost() {
+        let of = |values| Arch::new().dispatch(Of(values));
+        assert_eq!(of([1.0, 1.0, 1.0, 1.0]), [1.0, 10.0, 0.0]);
+        assert_eq!(of([0.0, 2.0, 3.0, 3.0]), [3.0, 12.0, 2.0]);
+        for place in 0..4 {
+            let mut values = [1.0, 2.0, 3.0, 4.0];
+            values[place] = f32::NAN;
+            assert!(of(values)[0].is_nan(), "{place}");
+        }
+    }
+}
