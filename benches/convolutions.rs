@@ -59,7 +59,7 @@ fn random(shape: [usize; 4], bound: f64) -> Tensor<4> {
 fn by(way: &str, x: &Tensor<4>, weights: &Tensor<4>) -> Tensor<4> {
     match way {
         "burn" => conv2d(x.clone(), weights.clone(), None, ConvOptions::new([1, 1], [1, 1], [1, 1], 1)),
-        way => convolve(x, weights, way == "exact", &Prepared::default()).expect("the CPU"),
+        way => convolve(x, weights, None, way == "exact", &Prepared::default()).expect("the CPU"),
     }
 }
 

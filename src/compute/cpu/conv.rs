@@ -6,25 +6,37 @@ use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
-use burn::tensor::{Bytes, Tensor};
+use burn::tensor::{Bytes, Device, Tensor};
+use pulp::Arch;
 
 use super::direct;
 use super::memory::Buffer;
+use super::norm_kernels::Sums;
 use super::sizes::Sizes;
-use super::tensors::{Maps, Primitive, contiguous, images, slice, track, tracked, untracked};
-use super::threads::threads;
+use super::tensors::{Maps, Primitive, contiguous, images, slice, track, tracked, untracked, vector};
+use super::threads::{each, map, share, threads};
+use super::vector::on_this_machine;
 use super::winograd::{Four, Pair, Two, Winograd};
 
 /// Images of fewer channels have too little to multiply for a scheme to pay.
 const FEW_CHANNELS: usize = 12;
 
+/// Pixels that a task has at least, where there is little to do for each.
+const PIXELS: usize = 1024;
+
 /// With fewer tiles than this, reading the weights of all points from memory takes longer than the products that they save.
 const FEW_TILES: usize = 9;
 
-/// A 3x3 convolution with stride 1 and zeros around, of images `[n, inputs, h, w]` with weights `[outputs, inputs, 3, 3]`, on
-/// the CPU backend, training or not; `None` elsewhere. By Winograd's schemes, whose rounding is a few times that of the
-/// definition, or `exact`ly as defined.
-pub fn convolve(x: &Tensor<4>, weights: &Tensor<4>, exact: bool, prepared: &Prepared) -> Option<Tensor<4>> {
+/// A 3x3 convolution with stride 1 and zeros around, of images `[n, inputs, h, w]` with weights `[outputs, inputs, 3, 3]` and a
+/// bias `[outputs]`, if there is one, on the CPU backend, training or not; `None` elsewhere. By Winograd's schemes, whose
+/// rounding is a few times that of the definition, or `exact`ly as defined.
+pub fn convolve(
+    x: &Tensor<4>,
+    weights: &Tensor<4>,
+    bias: Option<&Tensor<1>>,
+    exact: bool,
+    prepared: &Prepared,
+) -> Option<Tensor<4>> {
     let training = weights.device().is_autodiff();
     let ([n, c, height, width], [outputs, inputs, rows, columns]) = (x.dims(), weights.dims());
     debug_assert!((c, rows, columns) == (inputs, 3, 3));
@@ -36,12 +48,43 @@ pub fn convolve(x: &Tensor<4>, weights: &Tensor<4>, exact: bool, prepared: &Prep
     let mut out = Buffer::new(sizes.after());
     way.forward(sizes, maps.values(), panels.values(), out.values_mut());
     drop(panels);
+    if let Some(bias) = bias {
+        add_to_every_pixel(out.values_mut(), &vector(bias)?);
+    }
     let out = images(out, [n, outputs, height, width]);
     if !training {
         return Some(Tensor::from_primitive::<Flex>(out));
     }
-    let inputs = [&tracked(x)?, &tracked(weights)?];
+    let bias = bias.map_or_else(|| tracked(&Tensor::<1>::zeros([1], &Device::flex())), tracked)?;
+    let inputs = [&tracked(x)?, &tracked(weights)?, &bias];
     Some(track(Conv, inputs, Forwarded { sizes, way, maps, kernels }, out))
+}
+
+/// Adds a value of every channel to `[pixels, channels]`.
+fn add_to_every_pixel(values: &mut [f32], bias: &[f32]) {
+    let pixels = share(values.len() / bias.len(), PIXELS);
+    each(values.chunks_mut(pixels * bias.len()).collect(), |values| {
+        on_this_machine(
+            #[inline(always)]
+            || {
+                for pixel in values.chunks_exact_mut(bias.len()) {
+                    pixel.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
+                }
+            },
+        );
+    });
+}
+
+/// The sum over all pixels of `[pixels, channels]`, of every channel.
+fn sums(values: &[f32], channels: usize) -> Buffer {
+    let centre = vec![0.0; channels];
+    let pixels = share(values.len() / channels, PIXELS);
+    let parts = map(values.chunks(pixels * channels).collect(), |x| Arch::new().dispatch(Sums { x, centre: &centre }));
+    let mut total = Buffer::new(channels);
+    for (channel, total) in total.values_mut().iter_mut().enumerate() {
+        *total = parts.iter().map(|[sums, _]| sums[channel]).sum::<f64>() as f32;
+    }
+    total
 }
 
 /// What a convolution makes of its weights before it multiplies with them, kept for the next batch while the weights are the
@@ -163,21 +206,24 @@ struct Forwarded {
     kernels: Primitive,
 }
 
-/// Gradients of a convolution with respect to images and weights.
+/// Gradients of a convolution with respect to images, weights and bias.
 #[derive(Debug)]
 struct Conv;
 
-impl Backward<Flex, 2> for Conv {
+impl Backward<Flex, 3> for Conv {
     type State = Forwarded;
 
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let ([of_images, of_weights], state) = (ops.parents, ops.state);
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let ([of_images, of_weights, of_bias], state) = (ops.parents, ops.state);
         let Sizes { images: n, height, width, inputs, outputs } = state.sizes;
         let gradient = grads.consume::<Flex>(&ops.node);
         let Some(gradient) = Maps::of_primitive(gradient, [n, outputs, height, width]) else { return };
         let (to_images, to_weights) = state.way.backward(&state, gradient.values(), of_images.is_some());
         if let Some((node, to_images)) = of_images.zip(to_images) {
             grads.register::<Flex>(node.id, images(to_images, [n, inputs, height, width]));
+        }
+        if let Some(node) = of_bias {
+            grads.register::<Flex>(node.id, contiguous(sums(gradient.values(), outputs), [outputs]));
         }
         if let Some(node) = of_weights {
             grads.register::<Flex>(node.id, contiguous(to_weights, [outputs, inputs, 3, 3]));
@@ -218,17 +264,26 @@ mod tests {
                 continue;
             }
             let (x, weights) = (random([n, c, h, w], -1.0, 1.0), random([o, c, 3, 3], -1.0, 1.0));
+            let bias = random([o], -1.0, 1.0);
             let pick = random([n, o, h, w], -1.0, 1.0);
             let run = |y: Tensor<4>| {
                 let gradients = (y.clone() * pick.clone()).sum().backward();
-                [y.inner(), x.grad(&gradients).unwrap(), weights.grad(&gradients).unwrap()]
+                let of_bias = bias.grad(&gradients).unwrap().reshape([1, o, 1, 1]);
+                [y.inner(), x.grad(&gradients).unwrap(), weights.grad(&gradients).unwrap(), of_bias]
             };
             let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
-            let expected = run(conv2d(x.clone(), weights.clone(), None, options));
+            let expected = run(conv2d(x.clone(), weights.clone(), Some(bias.clone()), options));
             for exact in [false, true] {
                 let prepared = Prepared::default();
-                let found = run(convolve(&x, &weights, exact, &prepared).unwrap());
-                let plain = convolve(&x.clone().inner(), &weights.clone().inner(), exact, &prepared).unwrap();
+                let found = run(convolve(&x, &weights, Some(&bias), exact, &prepared).unwrap());
+                let plain = convolve(
+                    &x.clone().inner(),
+                    &weights.clone().inner(),
+                    Some(&bias.clone().inner()),
+                    exact,
+                    &prepared,
+                )
+                .unwrap();
                 for (expected, found) in expected.iter().chain([&expected[0]]).zip(found.into_iter().chain([plain])) {
                     found.into_data().assert_approx_eq::<f32>(&expected.to_data(), Tolerance::absolute(2e-4));
                 }
@@ -241,18 +296,19 @@ mod tests {
         for (n, [c, h]) in [[3, 4], [16, 8], [16, 2]].into_iter().enumerate() {
             let mut values = vec![1.0; c * h * h];
             values[n] = f32::NAN;
-            let x = Tensor::<4>::from_data(TensorData::new(values, [1, c, h, h]), &burn::tensor::Device::flex());
-            let weights = Tensor::ones([16, c, 3, 3], &burn::tensor::Device::flex());
-            let sum: f32 = convolve(&x, &weights, false, &Prepared::default()).unwrap().sum().into_scalar();
+            let x = Tensor::<4>::from_data(TensorData::new(values, [1, c, h, h]), &Device::flex());
+            let weights = Tensor::ones([16, c, 3, 3], &Device::flex());
+            let sum: f32 = convolve(&x, &weights, None, false, &Prepared::default()).unwrap().sum().into_scalar();
             assert!(sum.is_nan(), "{c} {h}");
         }
     }
 
     #[test]
     fn panels_are_kept_while_the_weights_are_the_same_and_no_longer() {
-        let device = burn::tensor::Device::flex();
+        let device = Device::flex();
         let (x, prepared) = (Tensor::<4>::ones([9, 16, 4, 4], &device), Prepared::default());
-        let sum = |weights: &Tensor<4>| convolve(&x, weights, false, &prepared).unwrap().sum().into_scalar::<f32>();
+        let sum =
+            |weights: &Tensor<4>| convolve(&x, weights, None, false, &prepared).unwrap().sum().into_scalar::<f32>();
         let panels = || Arc::as_ptr(&prepared.0.lock().unwrap().as_ref().unwrap().panels);
         let weights = Tensor::<4>::ones([16, 16, 3, 3], &device);
         let first = (sum(&weights), panels());
@@ -260,7 +316,7 @@ mod tests {
         let changed = weights.add_scalar(1.0); // in the same memory, if burn can
         assert!((sum(&changed) - 2.0 * first.0).abs() < 1e-4 * first.0);
         let trained = Tensor::from_inner(changed.add_scalar(1.0));
-        drop(convolve(&x, &trained, false, &prepared));
+        drop(convolve(&x, &trained, None, false, &prepared));
         assert!(prepared.0.lock().unwrap().is_none(), "weights that are trained change with every batch");
     }
 
@@ -268,7 +324,8 @@ mod tests {
     fn the_same_convolution_gives_the_same_bits() {
         let (x, weights) = (random([6, 24, 8, 8], -1.0, 1.0), random([40, 24, 3, 3], -1.0, 1.0));
         let run = || {
-            let gradients = convolve(&x, &weights, false, &Prepared::default()).unwrap().square().sum().backward();
+            let gradients =
+                convolve(&x, &weights, None, false, &Prepared::default()).unwrap().square().sum().backward();
             [x.grad(&gradients).unwrap().into_data(), weights.grad(&gradients).unwrap().into_data()]
         };
         assert_eq!(run(), run());

@@ -155,18 +155,19 @@ impl Forward for Conv2d {
         let Config { stride, padding, .. } = self.config;
         let options = ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1);
         let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
-        let ours = || {
-            let exact = self.convolution == Convolution::Exact;
-            let on_cpu = || cpu::convolve(&x, &weight, exact, &self.prepared);
-            let on_cpu = self.config.is_plain_3x3().then(on_cpu).flatten();
-            on_cpu.or_else(|| (stride == 1).then(|| shaders::convolve(&x, &weight, padding, Way::Fastest)).flatten())
-        };
-        Activation::Maps(match self.precision {
-            Precision::F32 => match ours() {
-                Some(y) => with_bias(y, bias),
-                None => conv2d(x, weight, bias, options),
-            },
-            Precision::F16 => with_bias(single(conv2d(half(x), half(weight), None, options)), bias),
+        if self.precision == Precision::F16 {
+            let y = single(conv2d(half(x), half(weight), None, options));
+            return Activation::Maps(with_bias(y, bias));
+        }
+        let exact = self.convolution == Convolution::Exact;
+        let on_cpu = || cpu::convolve(&x, &weight, bias.as_ref(), exact, &self.prepared);
+        if let Some(y) = self.config.is_plain_3x3().then(on_cpu).flatten() {
+            return Activation::Maps(y);
+        }
+        let on_gpu = || shaders::convolve(&x, &weight, padding, Way::Fastest);
+        Activation::Maps(match (stride == 1).then(on_gpu).flatten() {
+            Some(y) => with_bias(y, bias),
+            None => conv2d(x, weight, bias, options),
         })
     }
 }
