@@ -4,7 +4,7 @@
 //!
 //! Every 3x3 convolution by Winograd's scheme (`fast`), as it is defined (`exact`), and as burn computes it; then what
 //! follows it, normalization, ReLU and pooling. Times are medians, forward and backward, in turn; errors are the root of the
-//! mean square against double precision, relative to the values., of sixteen images.
+//! mean square against double precision, relative to the values, of sixteen images.
 
 use std::time::Instant;
 
@@ -63,7 +63,7 @@ fn by(way: &str, x: &Tensor<4>, weights: &Tensor<4>) -> Tensor<4> {
     }
 }
 
-/// Medians of what `work` makes of nothing, as forward + backward.
+/// Median times of every way, and of what follows the convolution, as forward + backward.
 fn times([inputs, outputs, side, pool]: [usize; 4], batch: usize) -> Vec<String> {
     // Channels last, as our operations leave them.
     let last = |channels| random([batch, side, side, channels], 1.0).inner().permute([0, 3, 1, 2]);

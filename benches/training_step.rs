@@ -59,7 +59,7 @@ fn main() {
         seconds[seconds.len() / 2]
     });
     println!("| part | median |\n|---|---|");
-    for (name, seconds) in [("forward", forward), ("backward", backward), ("Adam", update), ("step", whole)] {
+    for (name, seconds) in [("forward", forward), ("backward", backward), ("optimizer", update), ("step", whole)] {
         println!("| {name} | {:.0} ms |", 1000.0 * seconds);
     }
     println!("\n{:.0} images/s; peak memory {}", BATCH as f64 / whole, peak_memory());

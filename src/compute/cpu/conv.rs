@@ -11,7 +11,7 @@ use pulp::Arch;
 
 use super::direct;
 use super::memory::Buffer;
-use super::norm_kernels::Sums;
+use super::norm_kernels::{Sums, added};
 use super::sizes::Sizes;
 use super::tensors::{Maps, Primitive, contiguous, images, slice, track, tracked, untracked, vector};
 use super::threads::{each, map, share, threads};
@@ -80,11 +80,8 @@ fn sums(values: &[f32], channels: usize) -> Buffer {
     let centre = vec![0.0; channels];
     let pixels = share(values.len() / channels, PIXELS);
     let parts = map(values.chunks(pixels * channels).collect(), |x| Arch::new().dispatch(Sums { x, centre: &centre }));
-    let mut total = Buffer::new(channels);
-    for (channel, total) in total.values_mut().iter_mut().enumerate() {
-        *total = parts.iter().map(|[sums, _]| sums[channel]).sum::<f64>() as f32;
-    }
-    total
+    let [total, _] = added(&parts, channels);
+    Buffer::of(&total.iter().map(|&sum| sum as f32).collect::<Vec<f32>>())
 }
 
 /// What a convolution makes of its weights before it multiplies with them, kept for the next batch while the weights are the

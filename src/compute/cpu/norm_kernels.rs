@@ -43,6 +43,11 @@ impl WithSimd for Sums<'_> {
     }
 }
 
+/// The sums of all parts, of every channel.
+pub(super) fn added(parts: &[[Vec<f64>; 2]], channels: usize) -> [Vec<f64>; 2] {
+    [0, 1].map(|which| (0..channels).map(|channel| parts.iter().map(|part| part[which][channel]).sum()).collect())
+}
+
 /// Adds up in double precision, and begins anew.
 #[inline(always)]
 fn take(some: &mut [Vec<f32>; 2], total: &mut [Vec<f64>; 2]) {
@@ -174,12 +179,10 @@ impl<const SIDE: usize> WithSimd for GradientSums<'_, SIDE> {
                     let best = affine.maximum(simd, windows, x, block);
                     let g = image.passed(simd, best, block);
                     let normalized = affine.normalized(simd, best.companion, block);
-                    let (beta, gamma) = (&mut some[0][block.channel..], g);
+                    let [beta, gamma] = some.each_mut().map(|sums| &mut sums[block.channel..]);
                     (Vector::load_first(simd, beta, block.lanes) + g).store_first(beta, block.lanes);
-                    let sum = &mut some[1][block.channel..];
-                    Vector::load_first(simd, sum, block.lanes)
-                        .plus_product(gamma, normalized)
-                        .store_first(sum, block.lanes);
+                    let sum = Vector::load_first(simd, gamma, block.lanes).plus_product(g, normalized);
+                    sum.store_first(gamma, block.lanes);
                 },
             );
             take(&mut some, &mut total);

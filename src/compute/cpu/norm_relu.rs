@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use pulp::Arch;
 
 use super::memory::Buffer;
-use super::norm_kernels::{Affine, GradientOfX, GradientSums, Images, Normalize, Sums};
+use super::norm_kernels::{Affine, GradientOfX, GradientSums, Images, Normalize, Sums, added};
 use super::tensors::{Maps, Primitive, images, track, tracked, vector};
 use super::threads::{each, map, share};
 use super::windows::Windows;
@@ -92,14 +92,14 @@ fn statistics(maps: &Maps) -> [Vec<f64>; 2] {
     let first = near(&maps.values()[..image.min(maps.values().len())], &zeros);
     let centre: Vec<f32> = first[0].iter().map(|sum| (sum / (h * w) as f64) as f32).collect();
     let parts = map(maps.values().chunks(share(n, least(image)) * image).collect(), |part| near(part, &centre));
-    let total = |which: usize, channel: usize| parts.iter().map(|part| part[which][channel]).sum::<f64>() / count;
-    let mean = (0..channels).map(|channel| f64::from(centre[channel]) + total(0, channel)).collect();
+    let [distances, squares] = added(&parts, channels);
+    let mean = centre.iter().zip(&distances).map(|(&centre, sum)| f64::from(centre) + sum / count).collect();
     // A sum of rounded squares may end a little below the square of the sum.
-    let variance = |channel| {
-        let variance = total(1, channel) - total(0, channel).powi(2);
+    let variance = |(sum, squares): (&f64, &f64)| {
+        let variance = squares / count - (sum / count).powi(2);
         if variance < 0.0 { 0.0 } else { variance }
     };
-    [mean, (0..channels).map(variance).collect()]
+    [mean, distances.iter().zip(&squares).map(variance).collect()]
 }
 
 /// Images that a task has at least, by their values: so many values that waking another core is worth it.
@@ -134,10 +134,7 @@ impl<const SIDE: usize> Backward<Flex, 3> for NormRelu<SIDE> {
         let both = || maps.values().chunks(image).zip(gradient.values().chunks(pooled));
         let part = |(x, dy)| Images { windows, affine: &affine, x, dy };
         let parts = map(both().map(part).collect(), |images| Arch::new().dispatch(GradientSums(images)));
-        let total = |which: usize| -> Vec<f64> {
-            (0..c).map(|channel| parts.iter().map(|part| part[which][channel]).sum()).collect()
-        };
-        let (beta, gamma) = (total(0), total(1));
+        let [beta, gamma] = added(&parts, c);
         if let Some(node) = of_x {
             let count = (n * h * w) as f64;
             let means = [&beta, &gamma].map(|sums| sums.iter().map(|sum| (sum / count) as f32).collect());

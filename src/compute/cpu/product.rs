@@ -51,7 +51,7 @@ pub(super) struct RowsMut<'a> {
     pub add: bool,
 }
 
-/// Calls `$call` for blocks of as many rows as the registers hold, from the first row on, until all `$rows` are done.
+/// Runs `$block` for as many rows as the registers hold, block after block, until all `$rows` are done.
 macro_rules! in_blocks {
     ($simd:ident, $rows:expr, $first:ident => $block:ident { $($field:ident: $value:expr),* $(,)? }) => {
         let mut $first = 0;

@@ -15,7 +15,7 @@ use super::memory::Buffer;
 /// burn-flex's tensor.
 pub(super) type Primitive = <Flex as BackendTypes>::FloatTensorPrimitive;
 /// The backend that tracks gradients.
-pub(super) type Tracked = Autodiff<Flex, NoCheckpointing>;
+type Tracked = Autodiff<Flex, NoCheckpointing>;
 
 /// Images with their channels last in memory; clones share them.
 #[derive(Debug, Clone)]

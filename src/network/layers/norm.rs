@@ -130,13 +130,13 @@ impl BatchNorm {
     }
 
     fn normalize_relu(&self, input: Tensor<4>, pool: Option<&Pool>) -> Tensor<4> {
-        let side = pool.map_or(Some(1), Pool::maximum_side);
-        if let Some(output) = side.and_then(|side| self.normalize_on_cpu(&input, side)) {
-            return output;
+        if let Some(pool) = pool {
+            let side = pool.maximum_side();
+            let pooled = side.and_then(|side| self.normalize_on_cpu(&input, side));
+            return pooled.unwrap_or_else(|| pool.pooled(self.normalize_relu(input, None)));
         }
         let output = self.normalize_on_cpu(&input, 1).or_else(|| self.normalize_on_gpu(&input));
-        let output = output.unwrap_or_else(|| relu(self.normalize(input)));
-        pool.into_iter().fold(output, |maps, pool| pool.pooled(maps))
+        output.unwrap_or_else(|| relu(self.normalize(input)))
     }
 
     /// Normalization, ReLU and the maximum of every `side` x `side` pixels on the CPU.

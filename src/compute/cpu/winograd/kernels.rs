@@ -20,7 +20,7 @@ pub(super) const BLOCK: usize = 48;
 pub(super) const ROWS: usize = 32;
 const COLUMNS: usize = 128;
 /// Weights of a kernel.
-const TAPS: usize = 9;
+pub(super) const TAPS: usize = 9;
 
 /// The tiles of images before or after a convolution.
 pub(super) fn grid(sizes: Sizes, channels: usize, side: usize) -> Grid {

@@ -16,7 +16,7 @@ use super::memory::Buffer;
 use super::product::panel_width;
 use super::sizes::Sizes;
 use super::threads::{each, map, share, threads};
-use kernels::{BLOCK, Backward, BackwardWeights, Forward, Panel, ROWS, grid};
+use kernels::{BLOCK, Backward, BackwardWeights, Forward, Panel, ROWS, TAPS, grid};
 pub(super) use scheme::{Four, Pair, Scheme, Two};
 
 /// Values at all points, before and after the convolution, that are worked on together on the way back: 24 megabytes, which a
@@ -74,9 +74,9 @@ impl<W: Scheme<IN, OUT, P>, const IN: usize, const OUT: usize, const P: usize> W
         to_images: Option<(&[f32], &mut [f32])>,
         to_weights: &mut [f32],
     ) {
-        let tile = P * P * (sizes.inputs + sizes.outputs);
-        let block = BLOCK.div_ceil(grid(sizes, sizes.inputs, OUT).tiles());
-        let round = (ROUND / (tile * grid(sizes, sizes.inputs, OUT).tiles())).max(block * threads()).min(sizes.images);
+        let tiles = grid(sizes, sizes.inputs, OUT).tiles();
+        let (block, image) = (BLOCK.div_ceil(tiles), P * P * (sizes.inputs + sizes.outputs) * tiles);
+        let round = (ROUND / image).max(block * threads()).min(sizes.images);
         let (before, after) = (sizes.pixels() * sizes.inputs, sizes.pixels() * sizes.outputs);
         let (panels, mut out) = to_images.map_or((None, None), |(panels, out)| (Some(panels), Some(out)));
         let rounds = images.chunks(round * before).zip(gradient.chunks(round * after));
@@ -93,7 +93,7 @@ impl<W: Scheme<IN, OUT, P>, const IN: usize, const OUT: usize, const P: usize> W
                 let to_images = panels.zip(out);
                 Arch::new().dispatch(Backward { scheme: PhantomData::<Self>, sizes, images, gradient, to_images })
             });
-            let rows = to_weights.chunks_mut(ROWS * sizes.inputs * 9).enumerate();
+            let rows = to_weights.chunks_mut(ROWS * sizes.inputs * TAPS).enumerate();
             each(rows.collect(), |(row, out)| {
                 let (scheme, first, chunks) = (PhantomData::<Self>, row * ROWS, &chunks[..]);
                 Arch::new().dispatch(BackwardWeights { scheme, sizes, first, chunks, out, add: i > 0 });
