@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{SAMPLE, gpu_request, json, ok, run, train, weights};
+use common::{SAMPLE, gpu_request, json, ok, run, text, tinderbox, train, weights};
 use tempfile::tempdir;
 
 #[test]
@@ -314,4 +314,21 @@ fn half_precision_is_refused_where_there_is_none() {
     assert!(code == 2 && stderr.contains("has no half precision"), "{code} {stderr}");
     assert!(!dir.path().join("runs").exists());
     assert_eq!(run(dir.path(), &[&["train", "--precision", "f8"][..], &SAMPLE].concat()).0, 2);
+}
+
+/// What tuning finds is in the cache folder, where the next start looks.
+#[test]
+fn a_second_start_tunes_nothing() {
+    let Some(device) = gpu_request("a_second_start_tunes_nothing") else { return };
+    let dir = tempdir().unwrap();
+    let start = |name: &str| {
+        let args = ["train", "--dataset", "mnist-sample", "--fraction", "0.2", "--epochs", "1", "--name", name];
+        let mut command = tinderbox(dir.path(), &[&args[..], &["--device", &device]].concat());
+        let command = command.env("XDG_CACHE_HOME", dir.path().join("cache")).env("CUBECL_AUTOTUNE_LEVEL", "minimal");
+        let (code, stdout, stderr) = text(command.output().unwrap());
+        assert_eq!(code, 0, "{stdout}\n{stderr}");
+        stderr.contains("kernels are compiled and tuned")
+    };
+    assert!(start("first"), "nothing was tuned at the first start");
+    assert!(!start("second"), "the second start tuned again");
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Need, json, ok, skip, text, tinderbox};
+use common::{Need, json, ok, required, skip, text, tinderbox};
 use tempfile::{TempDir, tempdir};
 
 /// llvmpipe behind `tests/driver.c`, and a folder for runs.
@@ -25,8 +25,9 @@ impl Driver {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/driver.c");
         let library = dir.path().join("libdriver.so");
         let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
-        let (Some(llvmpipe), true) = (llvmpipe, built.is_ok_and(|status| status.success())) else {
-            skip(Need::Gpu, test, "there is no llvmpipe for Vulkan, or no C compiler");
+        let able = required(Need::Gpu) && built.is_ok_and(|status| status.success());
+        let (Some(llvmpipe), true) = (llvmpipe, able) else {
+            skip(Need::Gpu, test, "needs llvmpipe for Vulkan and a C compiler, and minutes");
             return None;
         };
         let llvmpipe = json(&String::from_utf8(llvmpipe).unwrap());

@@ -6,7 +6,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{Need, ok, run, skip};
+use common::{Need, ok, required, run, skip};
 use tempfile::tempdir;
 use tinderbox::compute::{Request, list};
 use tinderbox::runs::RunDir;
@@ -46,8 +46,9 @@ fn two_cpu_devices_learn_as_one() {
 #[test]
 fn two_gpus_learn_as_one() {
     let found = list(&Request::Gpu);
-    if !["llvmpipe", "SwiftShader"].iter().all(|name| found.iter().any(|c| c.info.name.contains(name))) {
-        skip(Need::Browser, "two_gpus_learn_as_one", "llvmpipe and SwiftShader are not both there");
+    let both = ["llvmpipe", "SwiftShader"].iter().all(|name| found.iter().any(|c| c.info.name.contains(name)));
+    if !(both && required(Need::Browser)) {
+        skip(Need::Browser, "two_gpus_learn_as_one", "needs llvmpipe and SwiftShader, and minutes");
         return;
     }
     let dir = tempdir().unwrap();

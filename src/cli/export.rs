@@ -34,7 +34,7 @@ pub struct ExportArgs {
     /// With safetensors: layers in half precision, half the size
     #[arg(long)]
     half: bool,
-    /// For the web: folder of the page [default: web, here or in the source folder]
+    /// For the web: folder of the page [default: web, here, beside the program, or in the source folder]
     #[arg(long, value_name = "DIR")]
     page: Option<PathBuf>,
 }

@@ -65,6 +65,8 @@ enum Command {
 
 /// Parses the arguments, runs, and reports a failure on standard error.
 pub fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    silence_vulkan_layer();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
@@ -73,9 +75,7 @@ pub fn main() -> ExitCode {
         }
     };
     quiet_device_threads();
-    tuning::watch(|| {
-        eprintln!("notice: kernels are compiled and tuned for this adapter; the next start will know the best of them");
-    });
+    tuning::watch(terminal::tuning);
     let command = cli.command.unwrap_or_else(|| Command::Train(Box::default()));
     let run = || match command {
         Command::Train(args) => train::run(*args),
@@ -97,12 +97,29 @@ pub fn main() -> ExitCode {
         Command::Worker(args) => worker::run(args),
     };
     let result = catch_unwind(AssertUnwindSafe(run)); // a device that is gone is a panic in some of burn's operations
+    terminal::tuning_is_over();
     match result.unwrap_or_else(|panic| Err(failure::panic(panic.as_ref()))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("error: {}", words::error(&e));
             ExitCode::from(e.exit_code())
         }
+    }
+}
+
+/// Starts the program anew, in its place, with an XDG_RUNTIME_DIR where there is none: without it a layer of Mesa's for
+/// the Vulkan loader complains on standard error whenever adapters are listed. /dev/null is no folder, so nothing is ever
+/// found in it. Where it cannot be done, the complaint stays.
+#[cfg(target_os = "linux")]
+fn silence_vulkan_layer() {
+    use std::os::unix::process::CommandExt;
+    const VARIABLE: &str = "XDG_RUNTIME_DIR";
+    if std::env::var_os(VARIABLE).is_some() {
+        return;
+    }
+    let mut args = std::env::args_os();
+    if let (Ok(program), Some(name)) = (std::env::current_exe(), args.next()) {
+        let _ = std::process::Command::new(program).arg0(name).args(args).env(VARIABLE, "/dev/null").exec();
     }
 }
 

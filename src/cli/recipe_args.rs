@@ -4,7 +4,7 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::recipe::{Applies, FIELDS, Field, FieldKind, Recipe, change, change_typed};
+use crate::recipe::{Applies, FIELDS, Field, FieldKind, Group, Recipe, change, change_typed};
 
 /// Fields with their new values.
 type Changes = Vec<(&'static Field, Value)>;
@@ -95,7 +95,12 @@ fn option(field: &'static Field) -> Arg {
         .value_name(field.value_name)
         .help(help(field))
         .allow_negative_numbers(true)
-        .help_heading("The recipe [default: the preset's]");
+        .help_heading(match field.group {
+            Group::Data => "Data",
+            Group::Network => "Network",
+            Group::Optimization => "Optimization",
+            Group::Device => "Device",
+        });
     if field.sweeps { arg.value_delimiter(',').num_args(1) } else { arg.num_args(1) }
 }
 

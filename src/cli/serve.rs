@@ -26,7 +26,7 @@ pub struct ServeArgs {
     /// Address to listen on; the default is reached from this machine alone
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     host: IpAddr,
-    /// Folder of the page [default: web, here or in the source folder]
+    /// Folder of the page [default: web, here, beside the program, or in the source folder]
     #[arg(long, value_name = "DIR")]
     page: Option<PathBuf>,
 }

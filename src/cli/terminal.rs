@@ -1,9 +1,10 @@
 //! The terminal: a progress bar where there is one, plain lines everywhere, and words for notices.
 
 use std::io::IsTerminal;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::words;
 use crate::compute::tuning::tuned;
@@ -21,6 +22,43 @@ macro_rules! say {
     }};
 }
 pub(super) use say;
+
+/// All bars, so that they know of each other's lines; drawn only where standard error is a terminal.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(|| {
+    let terminal = std::io::stderr().is_terminal();
+    MultiProgress::with_draw_target(if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() })
+});
+
+/// The line that shows that kernels are tuned, while they are.
+static TUNING: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+fn tuning_line() -> MutexGuard<'static, Option<ProgressBar>> {
+    TUNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells that an operation was tuned, `count` in all: once in words, and in a line that goes on moving.
+pub fn tuning(count: usize) {
+    let mut line = tuning_line();
+    if count == 1 {
+        eprintln!("notice: kernels are compiled and tuned for this adapter; the next start will know the best of them");
+    }
+    let line = line.get_or_insert_with(|| {
+        let line = BARS.add(ProgressBar::new_spinner());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed}") {
+            line.set_style(style);
+        }
+        line.enable_steady_tick(Duration::from_millis(120));
+        line
+    });
+    line.set_message(format!("tuning kernels: {count} operations"));
+}
+
+/// Takes the line of [`tuning`] away.
+pub fn tuning_is_over() {
+    if let Some(line) = tuning_line().take() {
+        line.finish_and_clear();
+    }
+}
 
 /// Whoever shows a run on the terminal.
 pub fn observers(plan: &Plan) -> Observers<'static> {
@@ -47,7 +85,7 @@ fn download(name: &'static str, received: u64, total: u64) {
     }
     BAR.with_borrow_mut(|current| {
         let fresh = || {
-            let bar = ProgressBar::new(total).with_message(name);
+            let bar = BARS.add(ProgressBar::new(total)).with_message(name);
             if let Ok(style) = ProgressStyle::with_template("{msg:28} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}") {
                 bar.set_style(style);
             }
@@ -78,8 +116,7 @@ impl Console {
     /// For a run of `recipe`. Draws a bar only where standard error is a terminal.
     pub fn new(recipe: &Recipe) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(None, target);
+        let bar = BARS.add(ProgressBar::no_length());
         // `force_styling` is never set, so that NO_COLOR is respected.
         if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:24} {percent:>3}%  {msg}  {eta} left") {
             bar.set_style(style);
@@ -102,6 +139,7 @@ impl Observer for Console {
                 // A bar that redraws at every step of 1 ms would be what one waits for.
                 if self.drawn.elapsed() >= Duration::from_millis(100) {
                     self.drawn = Instant::now();
+                    tuning_is_over();
                     self.bar.set_prefix(format!("epoch {epoch}/{}", self.recipe.epochs));
                     self.bar.set_position(((epoch - 1) * self.steps + step) as u64);
                     let rate = self.bar.per_sec() * self.recipe.batch_size as f64;

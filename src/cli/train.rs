@@ -27,37 +27,38 @@ pub struct TrainArgs {
     preset: Option<String>,
     #[command(flatten)]
     recipe: RecipeArgs,
-    /// Save a checkpoint every so many epochs [default: about every ten seconds, within a long epoch too]
-    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u64).range(1..))]
-    save_every: Option<u64>,
-    /// How many older checkpoints stay beside last and best [default: 1]
-    #[arg(long, value_name = "N")]
-    keep: Option<u32>,
+    #[command(flatten, next_help_heading = "Data")]
+    data: Option<DataArgs>,
+    #[command(flatten, next_help_heading = "Device")]
+    device: Option<DeviceArgs>,
     /// The run's name [default: from the recipe]
-    #[arg(long)]
+    #[arg(long, help_heading = "Run")]
     name: Option<String>,
     /// Folder for all runs
-    #[arg(long, value_name = "DIR", default_value = "runs")]
+    #[arg(long, value_name = "DIR", default_value = "runs", help_heading = "Run")]
     out: Option<PathBuf>,
+    /// Save a checkpoint every so many epochs [default: about every ten seconds, within a long epoch too]
+    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
+    save_every: Option<u64>,
+    /// How many older checkpoints stay beside last and best [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Run")]
+    keep: Option<u32>,
     /// Continue the run in this folder, with the same numbers as if it had never stopped
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["preset", "name"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["preset", "name"], help_heading = "Run")]
     resume: Option<PathBuf>,
     /// With --resume: from which checkpoint, best, last or epoch-N [default: last]
-    #[arg(long, requires = "resume", value_name = "NAME")]
+    #[arg(long, requires = "resume", value_name = "NAME", help_heading = "Run")]
     checkpoint: Option<Checkpoint>,
     /// Show the run in a window; closing it does not stop the run
-    #[arg(long)]
+    #[arg(long, help_heading = "Run")]
     window: bool,
-    #[command(flatten)]
-    device: Option<DeviceArgs>,
-    #[command(flatten)]
-    data: Option<DataArgs>,
 }
 
 fn after_help() -> String {
     let presets: Vec<String> = PRESETS.iter().map(|p| format!("  {:<34}{}", p.name, p.about)).collect();
     format!(
-        "Presets (MNIST: sgd at 0.1, batch 500, 20 epochs; CIFAR-10: adam at 0.001, batch 128, 15 epochs; \
+        "What is not given under Data, Network and Optimization is the preset's.\n\n\
+         Presets (MNIST: sgd at 0.1, batch 500, 20 epochs; CIFAR-10: adam at 0.001, batch 128, 15 epochs; \
          cifar10-resnet9: batch 512, 24 epochs):\n{}\n\nExamples:\n  tinderbox train\n  \
          tinderbox train linear_v1-mse --epochs 50 --device gpu\n  \
          tinderbox train --layers \"conv 16, norm, relu, pool max 2, flatten, linear classes\"\n  \
@@ -284,6 +285,9 @@ fn summarize(plan: &Plan, state: &TrainState, dir: &RunDir) -> Result<()> {
         best.epoch
     );
     say!("report: {}", dir.file("report.html").display());
+    let run = words::path(dir.path());
+    say!("next:   {}", words::command(&format!("serve {run}")));
+    say!("        {}", words::command(&format!("predict {run} PICTURE.png")));
     match recipe.target_accuracy {
         Some(target) if best.test_accuracy < target => Err(Error::new(
             ErrorKind::Training,

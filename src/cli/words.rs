@@ -39,7 +39,9 @@ fn advice_words(advice: &Advice) -> String {
         Advice::OtherNameOrContinue(run) => {
             format!(": choose another --name, or continue it with --resume {}", path(run))
         }
-        Advice::Continue { run, .. } => format!("; continue with: tinderbox train --resume {}", path(run)),
+        Advice::Continue { run, .. } => {
+            format!("; continue with: {}", command(&format!("train --resume {}", path(run))))
+        }
         Advice::Again => "; give the same command again to go on".into(),
         Advice::OtherCheckpoint(name) => {
             format!(". Another one is whole: go on from it with --checkpoint {name}")
@@ -63,7 +65,7 @@ pub fn with_devices(e: Error, device: Option<&str>) -> Error {
         (false, Some(name)) => format!(" --device {}", quote(name)),
         (false, None) => String::new(),
     };
-    let command = format!("tinderbox train --resume {}{device}", path(run));
+    let command = command(&format!("train --resume {}{device}", path(run)));
     let said = match e.kind() {
         crate::error::ErrorKind::Interrupted(_) => format!("{e}; continue with: {command}"),
         _ => format!("{e}. What was saved goes on with: {command}"),
@@ -108,8 +110,20 @@ pub fn notice(notice: &Notice) -> String {
     }
 }
 
-fn path(path: &Path) -> String {
+/// A path as one types it.
+pub fn path(path: &Path) -> String {
     quote(&path.to_string_lossy())
+}
+
+/// A command of the program as one types it here: through cargo where cargo started it, or under the name or path that
+/// it was started by.
+pub fn command(arguments: &str) -> String {
+    // cargo sets this for what `cargo run` starts, and for tests.
+    let program = match std::env::var_os("CARGO_MANIFEST_DIR") {
+        Some(_) => "cargo run --release --".into(),
+        None => std::env::args_os().next().map_or("tinderbox".into(), |name| path(Path::new(&name))),
+    };
+    format!("{program} {arguments}")
 }
 
 #[cfg(test)]
@@ -126,13 +140,8 @@ mod tests {
         let run = |lost| Advice::Continue { run: "runs/my run".into(), lost };
         let stopped = Error::new(ErrorKind::Interrupted(2), "stopped by a signal").advise(run(false));
         let e = with_devices(stopped, Some("my gpu"));
-        assert_eq!(
-            (error(&e), e.exit_code()),
-            (
-                "stopped by a signal; continue with: tinderbox train --resume 'runs/my run' --device 'my gpu'".into(),
-                130
-            )
-        );
+        let goes_on = command("train --resume 'runs/my run' --device 'my gpu'");
+        assert_eq!((error(&e), e.exit_code()), (format!("stopped by a signal; continue with: {goes_on}"), 130));
         let e = with_devices(Error::new(ErrorKind::Device, "gone").advise(run(true)), Some("0,1"));
         assert!(error(&e).ends_with("--device DEVICE, one that is left"), "{}", error(&e));
     }

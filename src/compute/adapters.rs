@@ -242,9 +242,16 @@ pub fn cpu_info() -> DeviceInfo {
     }
 }
 
-/// The processor's name where a file tells it (Linux), so that runs of several machines can be told apart.
+/// The processor's name where the system tells it, so that runs of several machines can be told apart.
 pub fn cpu_model() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    name.map_or("CPU".into(), |(_, name)| name.trim().to_string())
+    let name = if cfg!(windows) {
+        std::env::var("PROCESSOR_IDENTIFIER").ok()
+    } else if cfg!(target_os = "macos") {
+        let output = std::process::Command::new("sysctl").args(["-n", "machdep.cpu.brand_string"]).output();
+        output.ok().and_then(|output| String::from_utf8(output.stdout).ok())
+    } else {
+        let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        text.lines().find_map(|line| Some(line.strip_prefix("model name")?.split_once(':')?.1.to_string()))
+    };
+    name.map(|name| name.trim().to_string()).filter(|name| !name.is_empty()).unwrap_or("CPU".into())
 }

@@ -21,7 +21,7 @@ use super::adapters::AdapterKind;
 const TARGET: &str = "cubecl::autotune";
 
 static TUNED: AtomicUsize = AtomicUsize::new(0);
-static NOTICE: OnceLock<fn()> = OnceLock::new();
+static NOTICE: OnceLock<fn(usize)> = OnceLock::new();
 
 /// Settles how much is tuned on an adapter of this kind, and where the answers are kept. Does nothing once a device
 /// was started, or where a program that uses this library has settled it.
@@ -37,9 +37,9 @@ pub fn configure(kind: AdapterKind) {
     CubeClRuntimeConfig::try_set(config.override_from_env());
 }
 
-/// Counts tunings from now on, and calls `notice` at the first. Takes the program's one logger, which is silent
-/// otherwise.
-pub fn watch(notice: fn()) {
+/// Counts tunings from now on, and calls `notice` with their number at each. Takes the program's one logger, which is
+/// silent otherwise.
+pub fn watch(notice: fn(usize)) {
     if NOTICE.set(notice).is_ok() && log::set_logger(&Counter).is_ok() {
         log::set_max_level(log::LevelFilter::Info);
     }
@@ -59,10 +59,9 @@ impl log::Log for Counter {
 
     fn log(&self, record: &log::Record<'_>) {
         if self.enabled(record.metadata())
-            && TUNED.fetch_add(1, Ordering::Relaxed) == 0
             && let Some(notice) = NOTICE.get()
         {
-            notice();
+            notice(TUNED.fetch_add(1, Ordering::Relaxed) + 1);
         }
     }
 

@@ -7,9 +7,24 @@ use crate::error::{Error, Result};
 use crate::names::{quote, unknown};
 use crate::network::Architecture;
 
+/// What a choice is about; help lists choices by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// The images that are learned from.
+    Data,
+    /// What learns.
+    Network,
+    /// How it learns.
+    Optimization,
+    /// How a device computes it.
+    Device,
+}
+
 /// A row of the table.
 #[derive(Debug)]
 pub struct Field {
+    /// What it is about.
+    pub group: Group,
     /// The name in files, with dots between tables and keys: `optimizer.momentum`.
     pub key: &'static str,
     /// The name of the option on the command line, without its dashes.
@@ -88,8 +103,15 @@ pub(super) const SHARE: FieldKind = FieldKind::Number { min: (0.0, true), max: (
 pub(super) const FROM_0: FieldKind = FieldKind::Number { min: (0.0, true), max: (f64::INFINITY, false) };
 
 /// A row with what most of them have.
-pub(super) const fn row(key: &'static str, option: &'static str, value_name: &'static str, kind: FieldKind) -> Field {
+pub(super) const fn row(
+    group: Group,
+    key: &'static str,
+    option: &'static str,
+    value_name: &'static str,
+    kind: FieldKind,
+) -> Field {
     Field {
+        group,
         key,
         option,
         value_name,

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::field::Group::{Data, Device, Network, Optimization};
 use super::field::{Applies, Default, FROM_0, Field, FieldKind, SHARE, row};
 use super::{Augment, Schedule, optimizer};
 use crate::compute::LossKind;
@@ -14,116 +15,129 @@ pub static FIELDS: [Field; 24] = [
     Field {
         help: "the data set: mnist, mnist-sample, cifar10, idx:DIR (files named as MNIST's) or folder:DIR (a subfolder of images \
                a class)",
-        ..row("dataset", "dataset", "DATASET", FieldKind::Text(&crate::data::EXAMPLES))
+        ..row(Data, "dataset", "dataset", "DATASET", FieldKind::Text(&crate::data::EXAMPLES))
     },
     Field {
         help: "a network of the catalogue; `tinderbox models` says what they cost",
         applies: Applies::Without("network.layers"),
         example: || json!("vgg11"),
-        ..row("network.name", "model", "NAME", FieldKind::Choice(catalogue::names))
+        ..row(Network, "network.name", "model", "NAME", FieldKind::Choice(catalogue::names))
     },
     Field {
         help: "a network of your own, layer by layer, instead of one of the catalogue",
         applies: Applies::Without("network.name"),
         example: || json!(["conv 32", "norm", "relu", "pool max 2", "flatten", "linear classes"]),
-        ..row("network.layers", "layers", "LAYERS", FieldKind::Layers)
+        ..row(Network, "network.layers", "layers", "LAYERS", FieldKind::Layers)
     },
     Field {
         help: "batch normalization after every hidden layer",
         applies: Applies::When("network.name", || catalogue::takers("batch_norm")),
         default: Default::Fixed(|| json!(true)),
-        ..row("network.batch_norm", "batch-norm", "on|off", FieldKind::Switch)
+        ..row(Network, "network.batch_norm", "batch-norm", "on|off", FieldKind::Switch)
     },
     Field {
         help: "factor on the channels of a convolutional network",
         applies: Applies::When("network.name", || catalogue::takers("width")),
         default: Default::Fixed(|| json!(1.0)),
-        ..row("network.width", "width", "FACTOR", FieldKind::Number { min: (0.0, false), max: (16.0, true) })
+        ..row(Network, "network.width", "width", "FACTOR", FieldKind::Number { min: (0.0, false), max: (16.0, true) })
     },
     Field {
         help: "how a VGG network halves its images",
         applies: Applies::When("network.name", || catalogue::takers("pool")),
         default: Default::Fixed(|| json!("max")),
-        ..row("network.pool", "pool", "KIND", FieldKind::Choice(|| PoolKind::NAMES.to_vec()))
+        ..row(Network, "network.pool", "pool", "KIND", FieldKind::Choice(|| PoolKind::NAMES.to_vec()))
     },
     Field {
         help: "share of values zeroed before a convolutional network's last layer while training",
         applies: Applies::When("network.name", || catalogue::takers("dropout")),
         default: Default::Fixed(|| json!(0.0)),
-        ..row("network.dropout", "dropout", "SHARE", SHARE)
+        ..row(Network, "network.dropout", "dropout", "SHARE", SHARE)
     },
-    Field { help: "the loss", ..row("loss", "loss", "LOSS", FieldKind::Choice(|| LossKind::NAMES.to_vec())) },
+    Field {
+        help: "the loss",
+        ..row(Optimization, "loss", "loss", "LOSS", FieldKind::Choice(|| LossKind::NAMES.to_vec()))
+    },
     Field {
         help: "share of the target that ce spreads over all classes",
         applies: Applies::When("loss", || vec!["ce"]),
         default: Default::Fixed(|| json!(0.0)),
-        ..row("label_smoothing", "label-smoothing", "SHARE", SHARE)
+        ..row(Optimization, "label_smoothing", "label-smoothing", "SHARE", SHARE)
     },
     Field {
         help: "images per step",
         sweeps: true,
-        ..row("batch_size", "batch", "SIZE", FieldKind::Whole { min: 1, max: u32::MAX as u64 })
+        ..row(Optimization, "batch_size", "batch", "SIZE", FieldKind::Whole { min: 1, max: u32::MAX as u64 })
     },
     Field {
         help: "passes over the train set",
-        ..row("epochs", "epochs", "N", FieldKind::Whole { min: 1, max: u32::MAX as u64 })
+        ..row(Optimization, "epochs", "epochs", "N", FieldKind::Whole { min: 1, max: u32::MAX as u64 })
     },
     Field {
         help: "the learning rate that the schedule starts from",
         default: Default::By("optimizer.kind", |kind| optimizer::default_of("learning_rate", kind)),
         sweeps: true,
-        ..row("learning_rate", "lr", "RATE", FieldKind::Number { min: (0.0, false), max: (f64::INFINITY, false) })
+        ..row(
+            Optimization,
+            "learning_rate",
+            "lr",
+            "RATE",
+            FieldKind::Number { min: (0.0, false), max: (f64::INFINITY, false) },
+        )
     },
     Field {
         help: "how the learning rate changes: constant, step:SIZE:GAMMA (times GAMMA after every SIZE epochs), cosine, or \
                one-cycle:WARMUP",
         default: Default::Preset,
-        ..row("schedule", "schedule", "SCHEDULE", FieldKind::Text(&Schedule::EXAMPLES))
+        ..row(Optimization, "schedule", "schedule", "SCHEDULE", FieldKind::Text(&Schedule::EXAMPLES))
     },
-    Field { help: "the optimizer", ..row("optimizer.kind", "optimizer", "KIND", FieldKind::Choice(optimizer::names)) },
+    Field {
+        help: "the optimizer",
+        ..row(Optimization, "optimizer.kind", "optimizer", "KIND", FieldKind::Choice(optimizer::names))
+    },
     Field {
         help: "momentum: the share of the last step that is taken again",
         applies: Applies::When("optimizer.kind", optimizer::with_momentum),
         default: Default::By("optimizer.kind", |kind| optimizer::default_of("momentum", kind)),
         example: || json!(0.9),
-        ..row("optimizer.momentum", "momentum", "SHARE", SHARE)
+        ..row(Optimization, "optimizer.momentum", "momentum", "SHARE", SHARE)
     },
     Field {
         help: "Nesterov's momentum",
         applies: Applies::When("optimizer.kind", optimizer::with_momentum),
         default: Default::By("optimizer.kind", |kind| optimizer::default_of("nesterov", kind)),
         example: || json!(true),
-        ..row("optimizer.nesterov", "nesterov", "on|off", FieldKind::Switch)
+        ..row(Optimization, "optimizer.nesterov", "nesterov", "on|off", FieldKind::Switch)
     },
     Field {
         help: "weight decay: how much of a weight is taken off at every step, times the learning rate",
         default: Default::By("optimizer.kind", |kind| optimizer::default_of("weight_decay", kind)),
-        ..row("optimizer.weight_decay", "weight-decay", "DECAY", FROM_0)
+        ..row(Optimization, "optimizer.weight_decay", "weight-decay", "DECAY", FROM_0)
     },
     Field {
         help: "random shifts and mirroring of the train images: on (crop4-flip), off, or for example crop2",
-        ..row("augment", "augment", "AUGMENT", FieldKind::Text(&Augment::EXAMPLES))
+        ..row(Data, "augment", "augment", "AUGMENT", FieldKind::Text(&Augment::EXAMPLES))
     },
     Field {
         help: "share of the train set to use, the first images of every class",
-        ..row("fraction", "fraction", "SHARE", FieldKind::Number { min: (0.0, false), max: (1.0, true) })
+        ..row(Data, "fraction", "fraction", "SHARE", FieldKind::Number { min: (0.0, false), max: (1.0, true) })
     },
     Field {
         help: "decides initial weights and the order of images",
         sweeps: true,
-        ..row("seed", "seed", "SEED", FieldKind::Whole { min: 0, max: i64::MAX as u64 })
+        ..row(Optimization, "seed", "seed", "SEED", FieldKind::Whole { min: 0, max: i64::MAX as u64 })
     },
     Field {
         help: "stop after this many epochs without a lower test loss",
         applies: Applies::Optionally,
         example: || json!(5),
-        ..row("patience", "patience", "EPOCHS", FieldKind::Whole { min: 1, max: u32::MAX as u64 })
+        ..row(Optimization, "patience", "patience", "EPOCHS", FieldKind::Whole { min: 1, max: u32::MAX as u64 })
     },
     Field {
         help: "fail if the best test accuracy, in percent, stays below this",
         applies: Applies::Optionally,
         example: || json!(97.0),
         ..row(
+            Optimization,
             "target_accuracy",
             "target-accuracy",
             "PERCENT",
@@ -133,12 +147,12 @@ pub static FIELDS: [Field; 24] = [
     Field {
         help: "the numbers of products; f16 is half precision, on adapters that have it",
         default: Default::Fixed(|| json!("f32")),
-        ..row("precision", "precision", "PRECISION", FieldKind::Choice(|| Precision::NAMES.to_vec()))
+        ..row(Device, "precision", "precision", "PRECISION", FieldKind::Choice(|| Precision::NAMES.to_vec()))
     },
     Field {
         help: "3x3 convolutions on the CPU; fast rounds more, exact is slower",
         default: Default::Fixed(|| json!("fast")),
-        ..row("convolution", "convolution", "ALGORITHM", FieldKind::Choice(|| Convolution::NAMES.to_vec()))
+        ..row(Device, "convolution", "convolution", "ALGORITHM", FieldKind::Choice(|| Convolution::NAMES.to_vec()))
     },
 ];
 

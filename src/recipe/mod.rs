@@ -19,7 +19,7 @@ mod schema;
 pub use augment::Augment;
 pub use change::{change, change_typed};
 pub use definition::Recipe;
-pub use field::{Applies, Field, FieldKind};
+pub use field::{Applies, Field, FieldKind, Group};
 pub use fields::{FIELDS, field};
 pub use optimizer::OptimizerConfig;
 pub use presets::{CIFAR10_EXERCISE, DEFAULT_PRESET, MNIST_EXERCISE, PRESETS, Preset};

@@ -29,11 +29,14 @@ const BUILT: [&str; 2] = ["pkg/tinderbox_web.js", "pkg/tinderbox_web_bg.wasm"];
 /// A file by its path within the site, with forward slashes.
 pub type Site = BTreeMap<String, Vec<u8>>;
 
-/// The folder of the page: the one given, or `web` here, or in the source folder that this program was built from.
+/// The folder of the page: the one given, or `web` here, or beside the program, as in a release's archive, or in the
+/// source folder that this program was built from.
 pub fn page_dir(given: Option<PathBuf>) -> PathBuf {
     let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
-    let here = || Some(PathBuf::from("web")).filter(|dir| dir.join("index.html").is_file());
-    given.or_else(here).unwrap_or(built_from)
+    let program = std::env::current_exe().and_then(std::fs::canonicalize).unwrap_or_default();
+    let places = [PathBuf::from("web"), program.with_file_name("web")];
+    let there = || places.into_iter().find(|dir| dir.join("index.html").is_file());
+    given.or_else(there).unwrap_or(built_from)
 }
 
 /// All files of the site, with the weights of a run first among its models.

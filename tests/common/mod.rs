@@ -9,10 +9,11 @@ use std::process::{Command, Output};
 use burn::tensor::Device;
 use tinderbox::compute::{AdapterKind, Request, choose, list};
 
-pub use skip::{Need, skip};
+#[allow(unused_imports)] // each test file uses its own part
+pub use skip::{Need, may_be_long, required, skip};
 
-/// The device that GPU tests run on, as `--device` takes it: the best GPU, else a software adapter, else none.
-/// `TINDERBOX_TEST_DEVICE` names another.
+/// The device that GPU tests run on, as `--device` takes it: the best GPU; where a GPU is required, else a software adapter;
+/// else none. `TINDERBOX_TEST_DEVICE` names another.
 pub fn gpu_request(test: &str) -> Option<String> {
     if let Ok(name) = std::env::var("TINDERBOX_TEST_DEVICE") {
         return Some(name);
@@ -20,6 +21,14 @@ pub fn gpu_request(test: &str) -> Option<String> {
     let candidates = list(&Request::Gpu);
     if choose(&candidates, &Request::Gpu).is_ok() {
         return Some("gpu".into());
+    }
+    if !required(Need::Gpu) {
+        skip(
+            Need::Gpu,
+            test,
+            "there is no GPU in hardware; a software adapter takes long, and is used where it is required",
+        );
+        return None;
     }
     let software =
         candidates.iter().position(|c| c.info.kind == AdapterKind::Software && c.info.name.contains("llvmpipe"));
@@ -37,8 +46,12 @@ pub fn gpu(test: &str) -> Option<Device> {
     Some(candidates.swap_remove(index).open().unwrap())
 }
 
-/// The same, and SwiftShader where the Vulkan loader finds it: two compilers see more faults of a shader than one.
+/// The same, and SwiftShader where the Vulkan loader finds it and a GPU is required: two compilers see more faults of a
+/// shader than one.
 pub fn gpus(test: &str) -> Vec<Device> {
+    if !required(Need::Gpu) {
+        return gpu(test).into_iter().collect();
+    }
     let mut candidates = list(&Request::Gpu);
     let second = candidates.iter().position(|c| c.info.name.contains("SwiftShader"));
     let second = second.map(|index| candidates.swap_remove(index).open().unwrap());

@@ -1,6 +1,7 @@
-//! Tests that need what a machine may not have: skipped, told once at the end, or a failure where it is required.
+//! Tests that need what a machine may not have: skipped, counted at the end, or a failure where it is required.
 //!
-//! `TINDERBOX_TEST_REQUIRE=gpu,data,python,browser` makes a failure of every skip for want of these.
+//! `TINDERBOX_TEST_REQUIRE` names what must be there: a test that is skipped for want of it fails. Software adapters, and
+//! tests that take minutes, are used only where `gpu` and `long` are named.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 /// What a test may need.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// A GPU, or a software adapter.
+    /// A GPU; where it is required, also one that the CPU imitates.
     Gpu,
     /// The real data sets.
     Data,
@@ -17,6 +18,10 @@ pub enum Need {
     Python,
     /// Chromium, whose SwiftShader is a second adapter.
     Browser,
+    /// The program `naga`, which translates shaders.
+    Naga,
+    /// Minutes.
+    Long,
     /// Something of the operating system, such as permission to mount; never required.
     System,
 }
@@ -28,6 +33,8 @@ impl Need {
             Self::Data => "data",
             Self::Python => "python",
             Self::Browser => "browser",
+            Self::Naga => "naga",
+            Self::Long => "long",
             Self::System => "system",
         }
     }
@@ -43,14 +50,28 @@ pub fn list() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("skipped-{run}.txt"))
 }
 
+/// Whether `TINDERBOX_TEST_REQUIRE` names this.
+pub fn required(need: Need) -> bool {
+    let required = std::env::var("TINDERBOX_TEST_REQUIRE").unwrap_or_default();
+    required.split(',').any(|name| name.trim() == need.name())
+}
+
+/// Whether a test may take minutes; notes that it is skipped if not.
+pub fn may_be_long(test: &str) -> bool {
+    let may = required(Need::Long);
+    if !may {
+        skip(Need::Long, test, "it takes minutes");
+    }
+    may
+}
+
 /// Notes that a test is skipped, and why.
 ///
 /// # Panics
 /// What it needs is required.
 pub fn skip(need: Need, test: &str, why: &str) {
-    let required = std::env::var("TINDERBOX_TEST_REQUIRE").unwrap_or_default();
-    let required = required.split(',').any(|name| name.trim() == need.name());
-    assert!(!required, "{test} cannot run, but TINDERBOX_TEST_REQUIRE has '{}': {why}", need.name());
+    let name = need.name();
+    assert!(!required(need), "{test} cannot run, but TINDERBOX_TEST_REQUIRE has '{name}': {why}");
     let file = OpenOptions::new().create(true).append(true).open(list());
-    file.and_then(|mut file| writeln!(file, "{test} ({}): {why}", need.name())).unwrap();
+    file.and_then(|mut file| writeln!(file, "{name}: {test}: {why}")).unwrap();
 }
