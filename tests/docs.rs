@@ -63,7 +63,7 @@ fn furnish(dir: &Path) {
         fs::write(data.join(format!("{name}.gz")), bytes).unwrap();
     }
     // 3,073 bytes an image: its class, and red, green and blue planes, brighter by class.
-    let batch: Vec<u8> = (0..100_u32)
+    let batch: Vec<u8> = (0..200_u32)
         .flat_map(|i| {
             let class = (i % 10) as u8;
             std::iter::once(class).chain((0..3072_u32).map(move |p| class * 20 + ((p * 7 + i * 13) % 50) as u8))

@@ -64,7 +64,7 @@ fn a_driver_that_loses_its_device_ends_the_run_with_what_was_saved() {
         assert!(stderr.contains("error: the device") && !stderr.contains("panicked"), "{stderr}");
         let run = format!("runs/mnist-sample/{after}");
         if dir.join(&run).join("checkpoints/last").exists() {
-            assert!(stderr.contains(&format!("tinderbox train --resume {run} --device llvmpipe")), "{stderr}");
+            assert!(stderr.contains(&format!(" train --resume {run} --device llvmpipe")), "{stderr}");
             let epochs = fs::read_to_string(dir.join(&run).join("metrics.csv")).unwrap().lines().count();
             let more = (epochs + 1).to_string();
             assert!(ok(dir, &["train", "--resume", &run, "--epochs", &more, "--device", "cpu"]).contains("resuming"));

@@ -85,7 +85,7 @@ fn a_signal_saves_within_the_epoch_and_the_rest_is_the_same() {
     assert_eq!(child.wait().unwrap().code(), Some(143));
     let mut stderr = String::new();
     std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut stderr).unwrap();
-    assert!(stderr.contains("tinderbox train --resume runs/mnist-sample/stopped"), "{stderr}");
+    assert!(stderr.contains(" train --resume runs/mnist-sample/stopped"), "{stderr}");
 
     let done = fs::read_to_string(&metrics).unwrap().lines().count() - 1;
     let epochs = (done + 2).to_string();

@@ -190,7 +190,7 @@ mod workers {
         assert_eq!(code, 1, "{stdout}{stderr}");
         assert!(stderr.contains("no longer answers"), "{stderr}");
         assert!(!stdout.contains("epoch 400/400") && !stderr.contains("panicked"), "{stdout}{stderr}");
-        assert!(stderr.contains("tinderbox train --resume runs/mnist-sample/linear_v1-bn-ce"), "{stderr}");
+        assert!(stderr.contains(" train --resume runs/mnist-sample/linear_v1-bn-ce"), "{stderr}");
         assert_eq!(stderr.contains(&format!("--device {devices}")), !devices.contains(','), "{stderr}");
         let done = RunDir::open(dir.path().join("runs/mnist-sample/linear_v1-bn-ce")).unwrap().metrics().unwrap().len();
         let epochs = (done + 2).to_string();
