@@ -55,6 +55,9 @@ struct Place {
     imported: bool,
 }
 
+/// An entry: key, value, and 1 where it was imported.
+pub type Entry = (Vec<u8>, Vec<u8>, i64);
+
 /// What was read so far.
 #[derive(Debug, Default)]
 struct State {
@@ -108,8 +111,8 @@ impl RowFile {
         })
     }
 
-    /// All entries of a namespace: key, value, and 1 where it was imported.
-    pub fn scan(&self, namespace: &str) -> Result<Vec<(Vec<u8>, Vec<u8>, i64)>> {
+    /// All entries of a namespace.
+    pub fn scan(&self, namespace: &str) -> Result<Vec<Entry>> {
         self.locked(|state| {
             let entries = state.entries.get(namespace).into_iter().flatten();
             entries.map(|(key, place)| Ok((key.clone(), self.value(*place)?, i64::from(place.imported)))).collect()
@@ -184,11 +187,19 @@ impl RowFile {
     }
 
     fn lock(&self, state: &mut State) -> Result<()> {
+        if state.held == 0 {
+            self.wait_for_lock(state.patience)?;
+        }
+        state.held += 1;
+        Ok(())
+    }
+
+    fn wait_for_lock(&self, patience: Duration) -> Result<()> {
         let begun = Instant::now();
-        while state.held == 0 {
+        loop {
             match if self.read_only { self.file.try_lock_shared() } else { self.file.try_lock() } {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if begun.elapsed() < state.patience => {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::WouldBlock) if begun.elapsed() < patience => {
                     std::thread::sleep(Duration::from_millis(2));
                 }
                 Err(TryLockError::WouldBlock) => {
@@ -197,8 +208,6 @@ impl RowFile {
                 Err(TryLockError::Error(e)) => return Err(io("locking the file of rows")(e)),
             }
         }
-        state.held += 1;
-        Ok(())
     }
 
     fn unlock(&self, state: &mut State) {
