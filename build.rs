@@ -23,6 +23,11 @@ fn main() {
     if folds_equal_code() {
         println!("cargo:rustc-link-arg-bins={FOLD}");
     }
+    let target = |what: &str| std::env::var(format!("CARGO_CFG_TARGET_{what}")).unwrap_or_default();
+    if (target("OS"), target("ENV")) == ("windows".into(), "gnu".into()) {
+        // GNU's linker for Windows drops what cubecl's types register of themselves, since no code refers to it.
+        println!("cargo:rustc-link-arg-bins=-Wl,--no-gc-sections");
+    }
 }
 
 /// Keeps one of functions with equal code, a tenth of the program: kernels are described by generic code. Microsoft's linker

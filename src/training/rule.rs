@@ -4,9 +4,8 @@
 //! tests hold the three together, and all of them against PyTorch.
 
 use burn::tensor::Tensor;
+use tinderbox_kernels::update;
 
-use crate::compute::cpu::on_this_machine;
-use crate::compute::cpu::threads::each;
 use crate::compute::shaders::Rule;
 use crate::recipe::OptimizerConfig;
 
@@ -85,9 +84,6 @@ pub fn composed(
     }
 }
 
-/// Values that one core takes at a time: so many that waking another is worth it.
-const PART: usize = 32 * 1024;
-
 /// A step over a parameter's values where they lie, on all cores: the twin of [`composed`]. `moments` are as long as the
 /// weights, or empty where the rule has none.
 pub fn in_place(
@@ -97,53 +93,24 @@ pub fn in_place(
     gradient: &[f32],
     moments: [&mut [f32]; 2],
 ) {
-    let [first, second] =
-        moments.map(|moment| moment.chunks_mut(PART).map(Some).chain(std::iter::repeat_with(|| None)));
-    let parts = weights.chunks_mut(PART).zip(gradient.chunks(PART)).zip(first).zip(second);
-    each(parts.collect(), |(((weights, gradient), first), second)| {
-        let moments = [first.unwrap_or_default(), second.unwrap_or_default()];
-        on_this_machine(
-            #[inline(always)]
-            || part_in_place(config, factors, weights, gradient, moments),
-        );
-    });
+    update::step(of_cpu(config, factors), weights, gradient, moments);
 }
 
-#[inline(always)]
-fn part_in_place(
-    config: OptimizerConfig,
-    Factors { rate, step_size, root_correction }: Factors,
-    weights: &mut [f32],
-    gradient: &[f32],
-    [first, second]: [&mut [f32]; 2],
-) {
-    let weights = weights.iter_mut().zip(gradient.iter().copied());
+/// The rule with its factors, for values on the host.
+fn of_cpu(config: OptimizerConfig, Factors { rate, step_size, root_correction }: Factors) -> update::Rule {
+    let adam = |coupled: f64, shrink: f32| {
+        let (betas, coupled) = ([BETA_1, BETA_2], coupled as f32);
+        update::Rule::Adam { betas, epsilon: EPSILON, step_size, root_correction, coupled, shrink }
+    };
     match config {
         OptimizerConfig::Sgd { momentum: 0.0, weight_decay, .. } => {
-            let decay = weight_decay as f32;
-            weights.for_each(|(w, g)| *w -= rate * (g + decay * *w));
+            update::Rule::Plain { rate, decay: weight_decay as f32 }
         }
         OptimizerConfig::Sgd { momentum, nesterov, weight_decay } => {
-            let (momentum, decay) = (momentum as f32, weight_decay as f32);
-            for ((w, g), velocity) in weights.zip(first) {
-                let g = g + decay * *w;
-                *velocity = momentum * *velocity + g;
-                *w -= rate * if nesterov { g + momentum * *velocity } else { *velocity };
-            }
+            update::Rule::Momentum { rate, decay: weight_decay as f32, momentum: momentum as f32, nesterov }
         }
-        OptimizerConfig::Adam { weight_decay } | OptimizerConfig::AdamW { weight_decay } => {
-            let decoupled = matches!(config, OptimizerConfig::AdamW { .. });
-            let (coupled, shrink) =
-                if decoupled { (0.0, 1.0 - rate * weight_decay as f32) } else { (weight_decay as f32, 1.0) };
-            let (beta_1, beta_2) = (BETA_1 as f32, BETA_2 as f32);
-            let (rest_1, rest_2) = ((1.0 - BETA_1) as f32, (1.0 - BETA_2) as f32);
-            for (((w, g), m), v) in weights.zip(first).zip(second) {
-                let g = g + coupled * *w;
-                *m = beta_1 * *m + rest_1 * g;
-                *v = beta_2 * *v + rest_2 * g * g;
-                *w = *w * shrink - step_size * *m / (v.sqrt() / root_correction + EPSILON);
-            }
-        }
+        OptimizerConfig::Adam { weight_decay } => adam(weight_decay, 1.0),
+        OptimizerConfig::AdamW { weight_decay } => adam(0.0, 1.0 - rate * weight_decay as f32),
     }
 }
 

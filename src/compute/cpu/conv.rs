@@ -7,25 +7,10 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::tensor::{Bytes, Device, Tensor};
-use pulp::Arch;
+use tinderbox_kernels::conv::{Way, add_bias, bias_gradient};
+use tinderbox_kernels::{Buffer, Sizes};
 
-use super::direct;
-use super::memory::Buffer;
-use super::norm_kernels::{Sums, added};
-use super::sizes::Sizes;
 use super::tensors::{Maps, Primitive, contiguous, images, slice, track, tracked, untracked, vector};
-use super::threads::{each, map, share, threads};
-use super::vector::on_this_machine;
-use super::winograd::{Four, Pair, Two, Winograd};
-
-/// Images of fewer channels have too little to multiply for a scheme to pay.
-const FEW_CHANNELS: usize = 12;
-
-/// Pixels that a task has at least, where there is little to do for each.
-const PIXELS: usize = 1024;
-
-/// With fewer tiles than this, reading the weights of all points from memory takes longer than the products that they save.
-const FEW_TILES: usize = 9;
 
 /// A 3x3 convolution with stride 1 and zeros around, of images `[n, inputs, h, w]` with weights `[outputs, inputs, 3, 3]` and a
 /// bias `[outputs]`, if there is one, on the CPU backend, training or not; `None` elsewhere. By Winograd's schemes, whose
@@ -49,7 +34,7 @@ pub fn convolve(
     way.forward(sizes, maps.values(), panels.values(), out.values_mut());
     drop(panels);
     if let Some(bias) = bias {
-        add_to_every_pixel(out.values_mut(), &vector(bias)?);
+        add_bias(out.values_mut(), &vector(bias)?);
     }
     let out = images(out, [n, outputs, height, width]);
     if !training {
@@ -58,30 +43,6 @@ pub fn convolve(
     let bias = bias.map_or_else(|| tracked(&Tensor::<1>::zeros([1], &Device::flex())), tracked)?;
     let inputs = [&tracked(x)?, &tracked(weights)?, &bias];
     Some(track(Conv, inputs, Forwarded { sizes, way, maps, kernels }, out))
-}
-
-/// Adds a value of every channel to `[pixels, channels]`.
-fn add_to_every_pixel(values: &mut [f32], bias: &[f32]) {
-    let pixels = share(values.len() / bias.len(), PIXELS);
-    each(values.chunks_mut(pixels * bias.len()).collect(), |values| {
-        on_this_machine(
-            #[inline(always)]
-            || {
-                for pixel in values.chunks_exact_mut(bias.len()) {
-                    pixel.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
-                }
-            },
-        );
-    });
-}
-
-/// The sum over all pixels of `[pixels, channels]`, of every channel.
-fn sums(values: &[f32], channels: usize) -> Buffer {
-    let centre = vec![0.0; channels];
-    let pixels = share(values.len() / channels, PIXELS);
-    let parts = map(values.chunks(pixels * channels).collect(), |x| Arch::new().dispatch(Sums { x, centre: &centre }));
-    let [total, _] = added(&parts, channels);
-    Buffer::of(&total.iter().map(|&sum| sum as f32).collect::<Vec<f32>>())
 }
 
 /// What a convolution makes of its weights before it multiplies with them, kept for the next batch while the weights are the
@@ -117,83 +78,6 @@ impl Prepared {
     }
 }
 
-/// How a convolution is computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Direct,
-    Four,
-    Two,
-    Pair,
-}
-
-/// Calls a method of the scheme of a way.
-macro_rules! by_scheme {
-    ($way:expr, $scheme:ident => $call:expr, else $direct:expr) => {
-        match $way {
-            Way::Direct => $direct,
-            Way::Four => {
-                let $scheme = Winograd(Four);
-                $call
-            }
-            Way::Two => {
-                let $scheme = Winograd(Two);
-                $call
-            }
-            Way::Pair => {
-                let $scheme = Winograd(Pair);
-                $call
-            }
-        }
-    };
-}
-
-impl Way {
-    /// The way with the least to do.
-    fn of(sizes: Sizes, exact: bool) -> Self {
-        let Sizes { images, height, width, inputs, outputs } = sizes;
-        if exact || inputs.min(outputs) < FEW_CHANNELS || height.min(width) < 2 {
-            return Self::Direct;
-        }
-        let tiles = |side: usize| height.div_ceil(side) * width.div_ceil(side);
-        let (way, tiles) = match (height, width) {
-            (2, 2) => (Self::Pair, 1),
-            _ if tiles(4) * 36 < tiles(2) * 16 => (Self::Four, tiles(4)),
-            _ => (Self::Two, tiles(2)),
-        };
-        // A scheme has a quarter of the work, but no more tasks than there are images.
-        let (by_scheme, direct) = (images.min(threads()), direct::tasks(sizes).min(threads()));
-        if images * tiles < FEW_TILES || 4 * by_scheme < direct { Self::Direct } else { way }
-    }
-
-    /// The weights as panels: to go forward, or `back`.
-    fn panels(self, weights: &[f32], sizes: Sizes, back: bool) -> Buffer {
-        let Sizes { outputs, inputs, .. } = sizes;
-        by_scheme!(self, scheme => scheme.panels(weights, outputs, inputs, back),
-            else direct::panels(weights, outputs, inputs, back))
-    }
-
-    fn forward(self, sizes: Sizes, images: &[f32], panels: &[f32], out: &mut [f32]) {
-        by_scheme!(self, scheme => scheme.forward(sizes, images, panels, out),
-            else direct::forward(sizes, images, panels, out));
-    }
-
-    /// Gradients of images, where they are wanted, and of weights.
-    fn backward(self, state: &Forwarded, gradient: &[f32], wanted: bool) -> (Option<Buffer>, Buffer) {
-        let (sizes, x, weights) = (state.sizes, state.maps.values(), slice(&state.kernels));
-        let panels = wanted.then(|| self.panels(weights, sizes, true));
-        let mut to_images = wanted.then(|| Buffer::new(sizes.before()));
-        let mut to_weights = Buffer::new(weights.len());
-        let both = panels.as_ref().map(Buffer::values).zip(to_images.as_mut().map(Buffer::values_mut));
-        by_scheme!(self, scheme => scheme.backward(sizes, x, gradient, both, to_weights.values_mut()), else {
-            if let Some((panels, out)) = both {
-                direct::forward(sizes.turned(), gradient, panels, out);
-            }
-            direct::backward_weights(sizes, x, gradient, to_weights.values_mut());
-        });
-        (to_images, to_weights)
-    }
-}
-
 /// What the backward pass wants to know.
 #[derive(Debug, Clone)]
 struct Forwarded {
@@ -211,16 +95,17 @@ impl Backward<Flex, 3> for Conv {
     type State = Forwarded;
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let ([of_images, of_weights, of_bias], state) = (ops.parents, ops.state);
-        let Sizes { images: n, height, width, inputs, outputs } = state.sizes;
+        let ([of_images, of_weights, of_bias], Forwarded { sizes, way, maps, kernels }) = (ops.parents, ops.state);
+        let Sizes { images: n, height, width, inputs, outputs } = sizes;
         let gradient = grads.consume::<Flex>(&ops.node);
         let Some(gradient) = Maps::of_primitive(gradient, [n, outputs, height, width]) else { return };
-        let (to_images, to_weights) = state.way.backward(&state, gradient.values(), of_images.is_some());
+        let (to_images, to_weights) =
+            way.backward(sizes, maps.values(), slice(&kernels), gradient.values(), of_images.is_some());
         if let Some((node, to_images)) = of_images.zip(to_images) {
             grads.register::<Flex>(node.id, images(to_images, [n, inputs, height, width]));
         }
         if let Some(node) = of_bias {
-            grads.register::<Flex>(node.id, contiguous(sums(gradient.values(), outputs), [outputs]));
+            grads.register::<Flex>(node.id, contiguous(bias_gradient(gradient.values(), outputs), [outputs]));
         }
         if let Some(node) = of_weights {
             grads.register::<Flex>(node.id, contiguous(to_weights, [outputs, inputs, 3, 3]));
@@ -235,6 +120,7 @@ mod tests {
     use burn::tensor::module::conv2d;
     use burn::tensor::ops::ConvOptions;
     use burn::tensor::{TensorData, Tolerance};
+    use tinderbox_kernels::threads::threads;
 
     /// Images, inputs, outputs, height, width; and the way that belongs to them.
     const SIZES: [([usize; 5], Way); 10] = [

@@ -5,8 +5,8 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::tensor::{Int, Tensor};
+use tinderbox_kernels::Buffer;
 
-use super::memory::Buffer;
 use super::tensors::{Primitive, contiguous, matrix, slice, track, tracked};
 use crate::compute::LossKind;
 

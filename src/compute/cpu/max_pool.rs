@@ -5,122 +5,36 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::tensor::Tensor;
-use pulp::{Arch, Simd, WithSimd};
+use tinderbox_kernels::{Pool, max_pool as kernels};
 
-use super::memory::Buffer;
 use super::tensors::{Maps, images, track, tracked};
-use super::threads::{each, share};
-use super::vector::Vector;
-use super::windows::{Block, Maximum, Windows};
 
 /// The maximum of every `side` x `side` pixels on the CPU backend, training or not; `None` elsewhere, for sides above 4, and
 /// where pixels are left over.
 pub fn max_pool(x: &Tensor<4>, side: usize) -> Option<Tensor<4>> {
-    match side {
-        2 => pooled::<2>(x),
-        3 => pooled::<3>(x),
-        4 => pooled::<4>(x),
-        _ => None,
-    }
-}
-
-fn pooled<const SIDE: usize>(x: &Tensor<4>) -> Option<Tensor<4>> {
-    let windows = Windows::<SIDE>::of(x.dims())?;
+    let pool = Pool::of(x.dims(), side)?;
     let maps = Maps::of(x)?;
     let [n, c, h, w] = maps.dims;
-    let mut out = Buffer::new(n * windows.pooled());
-    let share = share(n, 1);
-    let tasks =
-        maps.values().chunks(share * windows.image()).zip(out.values_mut().chunks_mut(share * windows.pooled()));
-    each(tasks.collect(), |(x, out)| Arch::new().dispatch(Pooling { windows, x, out }));
-    let out = images(out, [n, c, h / SIDE, w / SIDE]);
+    let out = images(kernels::forward(pool, n, maps.values()), [n, c, h / side, w / side]);
     if !x.device().is_autodiff() {
         return Some(Tensor::from_primitive::<Flex>(out));
     }
-    Some(track(MaxPool(windows), [&tracked(x)?], maps, out))
-}
-
-struct Pooling<'a, const SIDE: usize> {
-    windows: Windows<SIDE>,
-    x: &'a [f32],
-    out: &'a mut [f32],
-}
-
-impl<const SIDE: usize> WithSimd for Pooling<'_, SIDE> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { windows, x, out } = self;
-        let images = out.len() / windows.pooled();
-        windows.each(
-            simd,
-            images,
-            #[inline(always)]
-            |block| maximum(simd, windows, x, block).value.store_first(&mut out[block.to..], block.lanes),
-        );
-    }
-}
-
-#[inline(always)]
-fn maximum<S: Simd, const SIDE: usize>(simd: S, windows: Windows<SIDE>, x: &[f32], block: Block) -> Maximum<S> {
-    windows.maximum(
-        simd,
-        #[inline(always)]
-        |k| {
-            let x = Vector::load_first(simd, &x[block.from + windows.pixel(k)..], block.lanes);
-            (x, x)
-        },
-    )
-}
-
-struct Spreading<'a, const SIDE: usize> {
-    windows: Windows<SIDE>,
-    x: &'a [f32],
-    dy: &'a [f32],
-    dx: &'a mut [f32],
-}
-
-impl<const SIDE: usize> WithSimd for Spreading<'_, SIDE> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { windows, x, dy, dx } = self;
-        windows.each(
-            simd,
-            dy.len() / windows.pooled(),
-            #[inline(always)]
-            |block| {
-                let at = maximum(simd, windows, x, block).at;
-                let dy = Vector::load_first(simd, &dy[block.to..], block.lanes);
-                for k in 0..SIDE * SIDE {
-                    let part = at.if_equal(Vector::splat(simd, k as f32), dy, Vector::zero(simd));
-                    part.store_first(&mut dx[block.from + windows.pixel(k)..], block.lanes);
-                }
-            },
-        );
-    }
+    Some(track(MaxPool(pool), [&tracked(x)?], maps, out))
 }
 
 /// The gradient of a maximum goes to where it came from.
 #[derive(Debug)]
-struct MaxPool<const SIDE: usize>(Windows<SIDE>);
+struct MaxPool(Pool);
 
-impl<const SIDE: usize> Backward<Flex, 1> for MaxPool<SIDE> {
+impl Backward<Flex, 1> for MaxPool {
     type State = Maps;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let ([Some(node)], maps, windows) = (ops.parents, ops.state, self.0) else { return };
+        let ([Some(node)], maps, pool) = (ops.parents, ops.state, self.0) else { return };
         let [n, c, h, w] = maps.dims;
         let gradient = grads.consume::<Flex>(&ops.node);
-        let Some(gradient) = Maps::of_primitive(gradient, [n, c, h / SIDE, w / SIDE]) else { return };
-        let mut dx = Buffer::new(maps.values().len());
-        let share = share(n, 1);
-        let (image, pooled) = (share * windows.image(), share * windows.pooled());
-        let tasks =
-            maps.values().chunks(image).zip(gradient.values().chunks(pooled)).zip(dx.values_mut().chunks_mut(image));
-        each(tasks.collect(), |((x, dy), dx)| Arch::new().dispatch(Spreading { windows, x, dy, dx }));
+        let Some(gradient) = Maps::of_primitive(gradient, [n, c, h / pool.side, w / pool.side]) else { return };
+        let dx = kernels::backward(pool, n, maps.values(), gradient.values());
         grads.register::<Flex>(node.id, images(dx, maps.dims));
     }
 }

@@ -7,13 +7,10 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::tensor::{Device, Tensor, TensorData};
-use pulp::Arch;
+use tinderbox_kernels::Pool;
+use tinderbox_kernels::norm::{self, Affine};
 
-use super::memory::Buffer;
-use super::norm_kernels::{Affine, GradientOfX, GradientSums, Images, Normalize, Sums, added};
 use super::tensors::{Maps, Primitive, images, track, tracked, vector};
-use super::threads::{each, map, share};
-use super::windows::Windows;
 
 /// max pool(relu(batch norm(x))) by the statistics of the batch, which come along: mean and biased variance.
 pub struct Normalized {
@@ -25,37 +22,22 @@ pub struct Normalized {
     pub variance: Tensor<1>,
 }
 
-/// Calls a function of the windows' side.
-macro_rules! by_side {
-    ($side:expr, $function:ident($($argument:expr),*)) => {
-        match $side {
-            1 => $function::<1>($($argument),*),
-            2 => $function::<2>($($argument),*),
-            3 => $function::<3>($($argument),*),
-            4 => $function::<4>($($argument),*),
-            _ => None,
-        }
-    };
-}
-
 /// Normalizes by the batch, applies ReLU and takes the maximum of every `side` x `side` pixels, while training on the CPU
 /// backend; `None` elsewhere, for sides above 4, and where pixels are left over.
 pub fn norm_relu_train(x: &Tensor<4>, affine: [&Tensor<1>; 2], epsilon: f64, side: usize) -> Option<Normalized> {
     if !x.device().is_autodiff() {
         return None;
     }
-    by_side!(side, train(x, affine, epsilon))
-}
-
-fn train<const SIDE: usize>(x: &Tensor<4>, [gamma, beta]: [&Tensor<1>; 2], epsilon: f64) -> Option<Normalized> {
-    let windows = Windows::<SIDE>::of(x.dims())?;
+    let [gamma, beta] = affine;
+    let pool = Pool::of(x.dims(), side)?;
     let maps = Maps::of(x)?;
-    let [mean, variance] = statistics(&maps);
+    let [n, channels, _, _] = maps.dims;
+    let [mean, variance] = norm::statistics(maps.values(), n, channels);
     let affine = Affine::new(&mean, &variance, &vector(gamma)?, &vector(beta)?, epsilon);
-    let output = normalize(windows, &maps, &affine);
+    let output = normalize(pool, &maps, &affine);
     let inputs = [&tracked(x)?, &tracked(gamma)?, &tracked(beta)?];
     Some(Normalized {
-        output: track(NormRelu(windows), inputs, (maps, affine), output),
+        output: track(NormRelu(pool), inputs, (maps, affine), output),
         mean: Tensor::from_inner(of_channels(&mean)),
         variance: Tensor::from_inner(of_channels(&variance)),
     })
@@ -64,16 +46,12 @@ fn train<const SIDE: usize>(x: &Tensor<4>, [gamma, beta]: [&Tensor<1>; 2], epsil
 /// Normalizes by given scale, offset, mean and variance, applies ReLU and takes the maximum of every `side` x `side` pixels,
 /// while not training on the CPU backend; `None` as above.
 pub fn norm_relu(x: &Tensor<4>, norm: &[Tensor<1>; 4], epsilon: f64, side: usize) -> Option<Tensor<4>> {
-    by_side!(side, infer(x, norm, epsilon))
-}
-
-fn infer<const SIDE: usize>(x: &Tensor<4>, norm: &[Tensor<1>; 4], epsilon: f64) -> Option<Tensor<4>> {
-    let windows = Windows::<SIDE>::of(x.dims())?;
+    let pool = Pool::of(x.dims(), side)?;
     let maps = Maps::of(x)?;
     let [gamma, beta, mean, variance] = norm.each_ref().map(vector);
     let exact = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<f64>>();
     let affine = Affine::new(&exact(mean?), &exact(variance?), &gamma?, &beta?, epsilon);
-    Some(Tensor::from_primitive::<Flex>(normalize(windows, &maps, &affine)))
+    Some(Tensor::from_primitive::<Flex>(normalize(pool, &maps, &affine)))
 }
 
 fn of_channels(values: &[f64]) -> Tensor<1> {
@@ -81,69 +59,28 @@ fn of_channels(values: &[f64]) -> Tensor<1> {
     Tensor::from_data(TensorData::new(single, [values.len()]), &Device::flex())
 }
 
-/// Mean and biased variance of every channel, in one pass: of the distance to the mean of the first image, so that little
-/// is lost where a mean is large and its variance small.
-fn statistics(maps: &Maps) -> [Vec<f64>; 2] {
-    let [n, channels, h, w] = maps.dims;
-    let count = (n * h * w) as f64;
-    let image = channels * h * w;
-    let near = |x: &[f32], centre: &[f32]| Arch::new().dispatch(Sums { x, centre });
-    let zeros = vec![0.0; channels];
-    let first = near(&maps.values()[..image.min(maps.values().len())], &zeros);
-    let centre: Vec<f32> = first[0].iter().map(|sum| (sum / (h * w) as f64) as f32).collect();
-    let parts = map(maps.values().chunks(share(n, least(image)) * image).collect(), |part| near(part, &centre));
-    let [distances, squares] = added(&parts, channels);
-    let mean = centre.iter().zip(&distances).map(|(&centre, sum)| f64::from(centre) + sum / count).collect();
-    // A sum of rounded squares may end a little below the square of the sum.
-    let variance = |(sum, squares): (&f64, &f64)| {
-        let variance = squares / count - (sum / count).powi(2);
-        if variance < 0.0 { 0.0 } else { variance }
-    };
-    [mean, distances.iter().zip(&squares).map(variance).collect()]
-}
-
-/// Images that a task has at least, by their values: so many values that waking another core is worth it.
-fn least(image: usize) -> usize {
-    (64 * 1024usize).div_ceil(image)
-}
-
-fn normalize<const SIDE: usize>(windows: Windows<SIDE>, maps: &Maps, affine: &Affine) -> Primitive {
+fn normalize(pool: Pool, maps: &Maps, affine: &Affine) -> Primitive {
     let [n, c, h, w] = maps.dims;
-    let mut out = Buffer::new(n * windows.pooled());
-    let share = share(n, least(windows.image()));
-    let tasks =
-        maps.values().chunks(share * windows.image()).zip(out.values_mut().chunks_mut(share * windows.pooled()));
-    each(tasks.collect(), |(x, out)| Arch::new().dispatch(Normalize { windows, affine, x, out }));
-    images(out, [n, c, h / SIDE, w / SIDE])
+    images(norm::forward(pool, n, maps.values(), affine), [n, c, h / pool.side, w / pool.side])
 }
 
 /// Gradients of max pool(relu(batch norm(x))) with respect to x, gamma and beta.
 #[derive(Debug)]
-struct NormRelu<const SIDE: usize>(Windows<SIDE>);
+struct NormRelu(Pool);
 
-impl<const SIDE: usize> Backward<Flex, 3> for NormRelu<SIDE> {
+impl Backward<Flex, 3> for NormRelu {
     type State = (Maps, Affine);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let ([of_x, of_gamma, of_beta], (maps, affine), windows) = (ops.parents, ops.state, self.0);
+        let ([of_x, of_gamma, of_beta], (maps, affine), pool) = (ops.parents, ops.state, self.0);
         let [n, c, h, w] = maps.dims;
         let gradient = grads.consume::<Flex>(&ops.node);
-        let Some(gradient) = Maps::of_primitive(gradient, [n, c, h / SIDE, w / SIDE]) else { return };
-        let share = share(n, least(windows.image()));
-        let (image, pooled) = (share * windows.image(), share * windows.pooled());
-        let both = || maps.values().chunks(image).zip(gradient.values().chunks(pooled));
-        let part = |(x, dy)| Images { windows, affine: &affine, x, dy };
-        let parts = map(both().map(part).collect(), |images| Arch::new().dispatch(GradientSums(images)));
-        let [beta, gamma] = added(&parts, c);
-        if let Some(node) = of_x {
-            let count = (n * h * w) as f64;
-            let means = [&beta, &gamma].map(|sums| sums.iter().map(|sum| (sum / count) as f32).collect());
-            let mut dx = Buffer::new(maps.values().len());
-            let tasks = both().map(part).zip(dx.values_mut().chunks_mut(image));
-            each(tasks.collect(), |(images, dx)| Arch::new().dispatch(GradientOfX { images, means: &means, dx }));
+        let Some(gradient) = Maps::of_primitive(gradient, [n, c, h / pool.side, w / pool.side]) else { return };
+        let found = norm::backward(pool, n, maps.values(), gradient.values(), &affine, of_x.is_some());
+        if let Some((node, dx)) = of_x.zip(found.x) {
             grads.register::<Flex>(node.id, images(dx, maps.dims));
         }
-        for (node, sums) in [(of_gamma, gamma), (of_beta, beta)] {
+        for (node, sums) in [(of_gamma, found.gamma), (of_beta, found.beta)] {
             if let (Some(node), Ok(gradient)) = (node, of_channels(&sums).try_into_primitive::<Flex>()) {
                 grads.register::<Flex>(node.id, gradient);
             }

@@ -8,9 +8,9 @@ use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::ops::{Backward, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, BackendTypes, Flex};
-use burn::tensor::{DType, Tensor, TensorData};
-
-use super::memory::Buffer;
+use burn::tensor::{Bytes, DType, Tensor, TensorData};
+use burn_std::AllocationProperty;
+use tinderbox_kernels::Buffer;
 
 /// burn-flex's tensor.
 pub(super) type Primitive = <Flex as BackendTypes>::FloatTensorPrimitive;
@@ -65,7 +65,9 @@ pub(super) fn images(values: Buffer, [n, c, h, w]: [usize; 4]) -> Primitive {
 
 /// Values as burn-flex's tensor of `dims`.
 pub(super) fn contiguous<const D: usize>(values: Buffer, dims: [usize; D]) -> Primitive {
-    Primitive::from_data(TensorData::from_bytes(values.into_bytes(), dims, DType::F32))
+    // The memory comes back when the tensor is gone.
+    let bytes = Bytes::from_shared(bytes::Bytes::from_owner(values), AllocationProperty::Native);
+    Primitive::from_data(TensorData::from_bytes(bytes, dims, DType::F32))
 }
 
 /// The values of a vector on the CPU backend, tracked or not.

@@ -2,7 +2,7 @@
 //! thread there is.
 
 /// Calls `work` with every task, in any order, on all cores.
-pub(crate) fn each<T: Send>(tasks: Vec<T>, work: impl Fn(T) + Sync) {
+pub fn each<T: Send>(tasks: Vec<T>, work: impl Fn(T) + Sync) {
     map(tasks, work);
 }
 
@@ -10,7 +10,7 @@ pub(crate) fn each<T: Send>(tasks: Vec<T>, work: impl Fn(T) + Sync) {
 ///
 /// The calling thread takes one task after the other at once, and the others join it when they have woken up.
 #[cfg(feature = "native")]
-pub(crate) fn map<T: Send, R: Send>(tasks: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+pub fn map<T: Send, R: Send>(tasks: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     use std::sync::{Mutex, PoisonError};
 
     let helpers = threads().min(tasks.len()).saturating_sub(1);
@@ -38,12 +38,12 @@ pub(crate) fn map<T: Send, R: Send>(tasks: Vec<T>, work: impl Fn(T) -> R + Sync)
 
 /// What `work` makes of every task, in their order.
 #[cfg(not(feature = "native"))]
-pub(crate) fn map<T: Send, R: Send>(tasks: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+pub fn map<T: Send, R: Send>(tasks: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     tasks.into_iter().map(work).collect()
 }
 
 /// How many tasks can run at a time.
-pub(crate) fn threads() -> usize {
+pub fn threads() -> usize {
     #[cfg(feature = "native")]
     return rayon::current_num_threads();
     #[cfg(not(feature = "native"))]
@@ -51,7 +51,7 @@ pub(crate) fn threads() -> usize {
 }
 
 /// How many of `n` things a task should have, of at least `least`, so that all cores have as much to do.
-pub(crate) fn share(n: usize, least: usize) -> usize {
+pub fn share(n: usize, least: usize) -> usize {
     let rounds = n.div_ceil(threads() * least.max(1)).max(1);
     n.div_ceil(threads() * rounds).max(1)
 }

@@ -11,7 +11,7 @@ pub(crate) fn on_this_machine<R>(work: impl FnOnce() -> R) -> R {
 }
 
 /// What linear maps are written for: a vector of the processor, or a plain number.
-pub(super) trait Number: Copy + Add<Output = Self> + Sub<Output = Self> {
+pub(crate) trait Number: Copy + Add<Output = Self> + Sub<Output = Self> {
     fn times(self, factor: f32) -> Self;
     /// `self + factor * other`, rounded once where the processor can.
     fn plus(self, factor: f32, other: Self) -> Self;
@@ -19,7 +19,7 @@ pub(super) trait Number: Copy + Add<Output = Self> + Sub<Output = Self> {
 
 /// A vector of the processor.
 #[derive(Clone, Copy)]
-pub(super) struct Vector<S: Simd> {
+pub(crate) struct Vector<S: Simd> {
     simd: S,
     lanes: S::f32s,
 }

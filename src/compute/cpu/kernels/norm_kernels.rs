@@ -2,14 +2,14 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::vector::Vector;
-use super::windows::{Block, Maximum, Windows};
+use crate::vector::Vector;
+use crate::windows::{Block, Maximum, Windows};
 
 /// Pixels whose values are added up in single precision.
 const PIXELS: usize = 64;
 
 /// Sums of `x - centre` and of its square, of every channel.
-pub(super) struct Sums<'a> {
+pub(crate) struct Sums<'a> {
     pub x: &'a [f32],
     pub centre: &'a [f32],
 }
@@ -44,7 +44,7 @@ impl WithSimd for Sums<'_> {
 }
 
 /// The sums of all parts, of every channel.
-pub(super) fn added(parts: &[[Vec<f64>; 2]], channels: usize) -> [Vec<f64>; 2] {
+pub(crate) fn added(parts: &[[Vec<f64>; 2]], channels: usize) -> [Vec<f64>; 2] {
     [0, 1].map(|which| (0..channels).map(|channel| parts.iter().map(|part| part[which][channel]).sum()).collect())
 }
 
@@ -60,7 +60,7 @@ fn take(some: &mut [Vec<f32>; 2], total: &mut [Vec<f64>; 2]) {
 
 /// What batch norm does to every channel: x -> (x - mean) * inv_std * gamma + beta.
 #[derive(Debug, Clone)]
-pub(super) struct Affine {
+pub struct Affine {
     mean: Vec<f32>,
     inv_std: Vec<f32>,
     /// `inv_std * gamma`.
@@ -70,6 +70,7 @@ pub(super) struct Affine {
 }
 
 impl Affine {
+    /// By mean and variance of every channel, and batch norm's gamma and beta.
     pub fn new(mean: &[f64], variance: &[f64], gamma: &[f32], beta: &[f32], epsilon: f64) -> Self {
         let mean: Vec<f32> = mean.iter().map(|&v| v as f32).collect();
         let inv_std: Vec<f32> = variance.iter().map(|v| (1.0 / (v + epsilon).sqrt()) as f32).collect();
@@ -115,7 +116,7 @@ impl Affine {
     }
 }
 
-pub(super) struct Normalize<'a, const SIDE: usize> {
+pub(crate) struct Normalize<'a, const SIDE: usize> {
     pub windows: Windows<SIDE>,
     pub affine: &'a Affine,
     pub x: &'a [f32],
@@ -140,7 +141,7 @@ impl<const SIDE: usize> WithSimd for Normalize<'_, SIDE> {
 
 /// Some images backward.
 #[derive(Clone, Copy)]
-pub(super) struct Images<'a, const SIDE: usize> {
+pub(crate) struct Images<'a, const SIDE: usize> {
     pub windows: Windows<SIDE>,
     pub affine: &'a Affine,
     pub x: &'a [f32],
@@ -157,7 +158,7 @@ impl<const SIDE: usize> Images<'_, SIDE> {
 }
 
 /// Sums of the gradients of beta and of gamma, of every channel.
-pub(super) struct GradientSums<'a, const SIDE: usize>(pub Images<'a, SIDE>);
+pub(crate) struct GradientSums<'a, const SIDE: usize>(pub Images<'a, SIDE>);
 
 impl<const SIDE: usize> WithSimd for GradientSums<'_, SIDE> {
     type Output = [Vec<f64>; 2];
@@ -192,7 +193,7 @@ impl<const SIDE: usize> WithSimd for GradientSums<'_, SIDE> {
 }
 
 /// The gradient of `x`.
-pub(super) struct GradientOfX<'a, const SIDE: usize> {
+pub(crate) struct GradientOfX<'a, const SIDE: usize> {
     pub images: Images<'a, SIDE>,
     /// Means over every channel of what reaches the normalization, and of that times the normalized value.
     pub means: &'a [Vec<f32>; 2],

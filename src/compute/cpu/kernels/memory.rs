@@ -6,16 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use burn::tensor::Bytes;
-use burn_std::AllocationProperty;
-
 /// A line of the cache, so that vectors of the largest kind do not lie across two.
 #[repr(C, align(64))]
 #[derive(Debug, Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
 struct Line([f32; LINE]);
 
 /// Values in a line of the cache.
-pub(super) const LINE: usize = 16;
+pub(crate) const LINE: usize = 16;
 
 /// What was given back, and how much there is.
 struct Pool {
@@ -56,9 +53,10 @@ fn pool() -> MutexGuard<'static, Pool> {
     POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Values that begin at a line of the cache. What they are at first is not said.
+/// Values that begin at a line of the cache, in memory that is used again when they are gone. What they are at first is not
+/// said.
 #[derive(Debug)]
-pub(super) struct Buffer {
+pub struct Buffer {
     lines: Vec<Line>,
     len: usize,
 }
@@ -80,15 +78,12 @@ impl Buffer {
         buffer
     }
 
-    /// The memory of a tensor, which comes back when the tensor is gone.
-    pub fn into_bytes(self) -> Bytes {
-        Bytes::from_shared(bytes::Bytes::from_owner(self), AllocationProperty::Native)
-    }
-
+    /// The values.
     pub fn values(&self) -> &[f32] {
         &bytemuck::cast_slice(&self.lines)[..self.len]
     }
 
+    /// The values, to be written.
     pub fn values_mut(&mut self) -> &mut [f32] {
         &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
     }
@@ -118,7 +113,7 @@ mod tests {
         let mut first = Buffer::new(size);
         first.values_mut().fill(7.0);
         assert!(first.values().len() == size && first.values().as_ptr().align_offset(64) == 0);
-        drop(first.into_bytes());
+        drop(first);
         assert_eq!(Buffer::new(size - 16).values()[5], 7.0);
         assert_eq!(Buffer::new(size / 2).values()[5], 0.0, "not for half of its size");
     }

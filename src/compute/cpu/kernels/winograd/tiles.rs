@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use super::super::memory::LINE;
-use super::super::product::{Rows, row_stride, width};
-use super::super::vector::Vector;
 use super::scheme::both_sides;
+use crate::memory::LINE;
+use crate::product::{Rows, row_stride, width};
+use crate::vector::Vector;
 
 /// Where the tiles of images `[images, height, width, channels]` are: each is of a square of `side` x `side` outputs.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Grid {
+pub(crate) struct Grid {
     pub height: usize,
     pub width: usize,
     pub channels: usize,
@@ -45,7 +45,7 @@ impl Grid {
 
 /// Tiles as products want them: for each of their points a matrix `[tiles, channels]`, its rows of whole panels.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Points {
+pub(crate) struct Points {
     pub tiles: usize,
     /// Values from tile to tile.
     pub stride: usize,
@@ -70,7 +70,7 @@ impl Points {
 
 /// The pixels of tiles, `map`ped from both sides, become points.
 #[inline(always)]
-pub(super) fn to_points<S: Simd, const P: usize, const K: usize>(
+pub(crate) fn to_points<S: Simd, const P: usize, const K: usize>(
     simd: S,
     map: impl Fn([Vector<S>; K]) -> [Vector<S>; P] + Copy,
     (grid, margin): (Grid, usize),
@@ -101,7 +101,7 @@ pub(super) fn to_points<S: Simd, const P: usize, const K: usize>(
 
 /// The points of tiles, `map`ped from both sides, become pixels, or are added to them.
 #[inline(always)]
-pub(super) fn to_pixels<S: Simd, const P: usize, const K: usize>(
+pub(crate) fn to_pixels<S: Simd, const P: usize, const K: usize>(
     simd: S,
     map: impl Fn([Vector<S>; P]) -> [Vector<S>; K] + Copy,
     (grid, margin): (Grid, usize),

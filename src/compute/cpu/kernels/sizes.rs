@@ -3,7 +3,7 @@
 /// A 3x3 convolution with stride 1 and padding 1 of images `[images, height, width, inputs]` to
 /// `[images, height, width, outputs]`, both with their channels last in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sizes {
+pub struct Sizes {
     pub images: usize,
     pub height: usize,
     pub width: usize,
@@ -12,6 +12,7 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
+    /// Pixels of an image.
     pub fn pixels(&self) -> usize {
         self.height * self.width
     }

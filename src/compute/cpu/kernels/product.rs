@@ -6,27 +6,27 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::memory::LINE;
+use crate::memory::LINE;
 
 /// Vectors in a row of a panel.
-pub(super) const VECTORS: usize = 2;
+pub(crate) const VECTORS: usize = 2;
 
 /// The largest number of values in a vector.
-pub(super) const MAX_LANES: usize = 16;
+pub(crate) const MAX_LANES: usize = 16;
 
 /// Columns of a panel.
-pub(super) const fn width<S: Simd>() -> usize {
+pub(crate) const fn width<S: Simd>() -> usize {
     VECTORS * S::F32_LANES
 }
 
 /// The distance of rows of so many values in working memory: whole panels, and a line more, because rows at distances of a
 /// power of two would throw each other out of the cache.
-pub(super) const fn row_stride(values: usize, panel_width: usize) -> usize {
+pub(crate) const fn row_stride(values: usize, panel_width: usize) -> usize {
     values.next_multiple_of(panel_width) + LINE
 }
 
 /// The columns of a panel on this machine.
-pub(super) fn panel_width() -> usize {
+pub(crate) fn panel_width() -> usize {
     struct Width;
     impl WithSimd for Width {
         type Output = usize;
@@ -39,13 +39,13 @@ pub(super) fn panel_width() -> usize {
 
 /// A matrix in memory, its rows `stride` values apart.
 #[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     pub values: &'a [f32],
     pub stride: usize,
 }
 
 /// A matrix in memory that is written, its rows `stride` values apart; or added to.
-pub(super) struct RowsMut<'a> {
+pub(crate) struct RowsMut<'a> {
     pub values: &'a mut [f32],
     pub stride: usize,
     pub add: bool,
@@ -78,7 +78,7 @@ const PART: usize = 64;
 
 /// c `[rows, width]` is a `[rows, depth]` times a panel `[depth, width]`.
 #[inline(always)]
-pub(super) fn times_panel<S: Simd>(simd: S, rows: usize, depth: usize, a: Rows, panel: &[f32], c: RowsMut) {
+pub(crate) fn times_panel<S: Simd>(simd: S, rows: usize, depth: usize, a: Rows, panel: &[f32], c: RowsMut) {
     in_blocks!(simd, rows, first => RowBlock {
         depth: depth,
         a: Rows { values: &a.values[first * a.stride..], stride: a.stride },
@@ -119,7 +119,7 @@ impl<const R: usize> WithSimd for RowBlock<'_, R> {
 
 /// c `[rows, width]` is the transpose of a `[depth, rows]` times b `[depth, width]`, whose rows are parts of longer ones.
 #[inline(always)]
-pub(super) fn transposed_times<S: Simd>(simd: S, rows: usize, depth: usize, a: Rows, b: Rows, c: RowsMut) {
+pub(crate) fn transposed_times<S: Simd>(simd: S, rows: usize, depth: usize, a: Rows, b: Rows, c: RowsMut) {
     in_blocks!(simd, rows, first => ColumnBlock {
         depth: depth,
         a: Rows { values: &a.values[first..], stride: a.stride },

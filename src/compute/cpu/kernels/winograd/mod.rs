@@ -12,12 +12,12 @@ use std::marker::PhantomData;
 
 use pulp::Arch;
 
-use super::memory::Buffer;
-use super::product::panel_width;
-use super::sizes::Sizes;
-use super::threads::{each, map, share, threads};
+use crate::memory::Buffer;
+use crate::product::panel_width;
+use crate::sizes::Sizes;
+use crate::threads::{each, map, share, threads};
 use kernels::{BLOCK, Backward, BackwardWeights, Forward, Panel, ROWS, TAPS, grid};
-pub(super) use scheme::{Four, Pair, Scheme, Two};
+pub(crate) use scheme::{Four, Pair, Scheme, Two};
 
 /// Values at all points, before and after the convolution, that are worked on together on the way back: 24 megabytes, which a
 /// processor's last cache holds.
@@ -25,7 +25,7 @@ const ROUND: usize = 6 << 20;
 
 /// A scheme, with the numbers of its inputs, outputs and products in a row.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Winograd<W, const IN: usize, const OUT: usize, const P: usize>(pub W);
+pub(crate) struct Winograd<W, const IN: usize, const OUT: usize, const P: usize>(pub W);
 
 impl<W: Scheme<IN, OUT, P>, const IN: usize, const OUT: usize, const P: usize> Winograd<W, IN, OUT, P> {
     /// Weights `[outputs, inputs, 3, 3]` at all points, as panels of outputs; or of inputs, to take gradients back.

@@ -5,30 +5,30 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::super::memory::{Buffer, LINE};
-use super::super::product::{MAX_LANES, RowsMut, VECTORS, times_panel, transposed_times, width};
-use super::super::sizes::Sizes;
-use super::super::vector::Vector;
 use super::Winograd;
 use super::scheme::{Scheme, both_sides};
 use super::tiles::{Grid, Points, to_pixels, to_points};
+use crate::memory::{Buffer, LINE};
+use crate::product::{MAX_LANES, RowsMut, VECTORS, times_panel, transposed_times, width};
+use crate::sizes::Sizes;
+use crate::vector::Vector;
 
 /// Tiles that are worked on together: enough to read all weights' points once for many products, and few enough to stay in
 /// the cache.
-pub(super) const BLOCK: usize = 48;
+pub(crate) const BLOCK: usize = 48;
 /// Outputs whose weights' gradients are summed up together, and inputs: at 36 points they fill half a megabyte.
-pub(super) const ROWS: usize = 32;
+pub(crate) const ROWS: usize = 32;
 const COLUMNS: usize = 128;
 /// Weights of a kernel.
-pub(super) const TAPS: usize = 9;
+pub(crate) const TAPS: usize = 9;
 
 /// The tiles of images before or after a convolution.
-pub(super) fn grid(sizes: Sizes, channels: usize, side: usize) -> Grid {
+pub(crate) fn grid(sizes: Sizes, channels: usize, side: usize) -> Grid {
     Grid { height: sizes.height, width: sizes.width, channels, side }
 }
 
 /// A panel of weights at all points.
-pub(super) struct Panel<'a, W> {
+pub(crate) struct Panel<'a, W> {
     pub scheme: PhantomData<W>,
     pub weights: &'a [f32],
     /// The panel's first column, and where all columns end.
@@ -97,7 +97,7 @@ fn products<S: Simd>(
 }
 
 /// Some images forward.
-pub(super) struct Forward<'a, W> {
+pub(crate) struct Forward<'a, W> {
     pub scheme: PhantomData<W>,
     pub sizes: Sizes,
     pub images: &'a [f32],
@@ -150,14 +150,14 @@ impl<W: Scheme<IN, OUT, P>, const IN: usize, const OUT: usize, const P: usize> W
 }
 
 /// What the gradient of the weights is made of, of some images: at all points their tiles, and the gradients of the outputs.
-pub(super) struct Chunk {
+pub(crate) struct Chunk {
     tiles: usize,
     inputs: Buffer,
     gradients: Buffer,
 }
 
 /// Some images backward.
-pub(super) struct Backward<'a, W> {
+pub(crate) struct Backward<'a, W> {
     pub scheme: PhantomData<W>,
     pub sizes: Sizes,
     pub images: &'a [f32],
@@ -220,7 +220,7 @@ impl<W: Scheme<IN, OUT, P>, const IN: usize, const OUT: usize, const P: usize> W
 }
 
 /// The gradient of the weights of some outputs.
-pub(super) struct BackwardWeights<'a, W> {
+pub(crate) struct BackwardWeights<'a, W> {
     pub scheme: PhantomData<W>,
     pub sizes: Sizes,
     /// The first of them.

@@ -7,7 +7,7 @@
 use std::f32::consts::SQRT_2;
 use std::ops::{Add, Sub};
 
-use super::super::vector::Number;
+use crate::vector::Number;
 
 /// `OUT` outputs in a row, made of `IN` inputs and three weights by `P` products instead of three times `OUT`:
 /// `output(input(x) * weights(w))`. Each `_back` is the transpose of the map before it.
@@ -174,7 +174,7 @@ fn sum_and_difference<T: Copy + Add<Output = T> + Sub<Output = T>>(a: T, b: T) -
 /// A map along the columns and then along the rows of a square.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // what iterators call is not always inlined, and then has no vector instructions
-pub(super) fn both_sides<T: Number, const R: usize, const C: usize>(
+pub(crate) fn both_sides<T: Number, const R: usize, const C: usize>(
     zero: T,
     map: impl Fn([T; C]) -> [T; R],
     v: [[T; C]; C],

@@ -2,11 +2,70 @@
 
 use pulp::Simd;
 
-use super::vector::Vector;
+use crate::vector::Vector;
 
-/// Images `[images, height, width, channels]`, cut into windows of `SIDE` x `SIDE` pixels.
+/// Images `[images, height, width, channels]`, cut into windows of `side` x `side` pixels.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Windows<const SIDE: usize> {
+pub struct Pool {
+    /// 1 to 4.
+    pub side: usize,
+    height: usize,
+    width: usize,
+    channels: usize,
+}
+
+impl Pool {
+    /// The windows of images with these dims `[images, channels, height, width]`; none for sides that there are no kernels
+    /// for, and where some pixels are left over.
+    pub fn of([_, channels, height, width]: [usize; 4], side: usize) -> Option<Self> {
+        let fits = (1..=4).contains(&side) && height % side == 0 && width % side == 0;
+        fits.then_some(Self { side, height, width, channels })
+    }
+
+    /// Values of an image.
+    pub fn image(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Values of an image of which every window became a pixel.
+    pub fn pooled(&self) -> usize {
+        self.image() / (self.side * self.side)
+    }
+
+    /// The same with the side known to the compiler.
+    pub(crate) fn windows<const SIDE: usize>(&self) -> Windows<SIDE> {
+        Windows { height: self.height, width: self.width, channels: self.channels }
+    }
+}
+
+/// Calls what is written for windows of every side.
+macro_rules! by_side {
+    ($pool:expr, $windows:ident => $call:expr) => {
+        match $pool.side {
+            1 => {
+                let $windows = $pool.windows::<1>();
+                $call
+            }
+            2 => {
+                let $windows = $pool.windows::<2>();
+                $call
+            }
+            3 => {
+                let $windows = $pool.windows::<3>();
+                $call
+            }
+            _ => {
+                let $windows = $pool.windows::<4>();
+                $call
+            }
+        }
+    };
+}
+pub(crate) use by_side;
+
+/// A [`Pool`] with the side known to the compiler.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Windows<const SIDE: usize> {
     pub height: usize,
     pub width: usize,
     pub channels: usize,
@@ -14,7 +73,7 @@ pub(super) struct Windows<const SIDE: usize> {
 
 /// Some channels of a window.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Block {
+pub(crate) struct Block {
     /// Where they are in the window's first pixel.
     pub from: usize,
     /// Where they are in images of which every window is a pixel.
@@ -27,7 +86,7 @@ pub(super) struct Block {
 
 /// The largest value of a window.
 #[derive(Clone, Copy)]
-pub(super) struct Maximum<S: Simd> {
+pub(crate) struct Maximum<S: Simd> {
     pub value: Vector<S>,
     /// What came with it.
     pub companion: Vector<S>,
@@ -44,11 +103,6 @@ impl<S: Simd> Maximum<S> {
 }
 
 impl<const SIDE: usize> Windows<SIDE> {
-    /// The windows of images with these dims `[images, channels, height, width]`; none where some pixels are left over.
-    pub fn of([_, channels, height, width]: [usize; 4]) -> Option<Self> {
-        (height % SIDE == 0 && width % SIDE == 0).then_some(Self { height, width, channels })
-    }
-
     /// Values of an image.
     pub fn image(&self) -> usize {
         self.height * self.width * self.channels
@@ -110,7 +164,7 @@ mod tests {
         type Output = [f32; 3];
 
         fn with_simd<S: Simd>(self, simd: S) -> [f32; 3] {
-            let windows = Windows::<2>::of([1, 1, 2, 2]).unwrap();
+            let windows = Pool::of([1, 1, 2, 2], 2).unwrap().windows::<2>();
             let splat = |value| Vector::splat(simd, value);
             let best = windows.maximum(simd, |k| (splat(self.0[k]), splat(10.0 + k as f32)));
             [best.value, best.companion, best.at].map(|vector| {

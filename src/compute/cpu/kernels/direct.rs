@@ -7,10 +7,10 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::memory::Buffer;
-use super::product::{Rows, RowsMut, panel_width, row_stride, times_panel, transposed_times, width};
-use super::sizes::Sizes;
-use super::threads::{each, map, share, threads};
+use crate::memory::Buffer;
+use crate::product::{Rows, RowsMut, panel_width, row_stride, times_panel, transposed_times, width};
+use crate::sizes::Sizes;
+use crate::threads::{each, map, share, threads};
 
 /// Values of neighbourhoods that are worked on together: they stay in the cache.
 const BLOCK: usize = 64 * 1024;
@@ -20,7 +20,7 @@ const PIXELS: usize = 1024;
 const TAPS: usize = 9;
 
 /// Weights `[outputs, inputs, 3, 3]` as panels of outputs; or, turned by half a turn, of inputs, to take gradients back.
-pub(super) fn panels(weights: &[f32], outputs: usize, inputs: usize, back: bool) -> Buffer {
+pub(crate) fn panels(weights: &[f32], outputs: usize, inputs: usize, back: bool) -> Buffer {
     let (columns, channels) = if back { (inputs, outputs) } else { (outputs, inputs) };
     let width = panel_width();
     let mut panels = Buffer::new(TAPS * channels * columns.next_multiple_of(width));
@@ -43,7 +43,7 @@ pub(super) fn panels(weights: &[f32], outputs: usize, inputs: usize, back: bool)
 
 /// The images after the convolution, by [`panels`] of outputs; or the gradient of the images by that of the outputs, by
 /// panels of inputs and [turned](Sizes::turned) sizes.
-pub(super) fn forward(sizes: Sizes, images: &[f32], panels: &[f32], out: &mut [f32]) {
+pub(crate) fn forward(sizes: Sizes, images: &[f32], panels: &[f32], out: &mut [f32]) {
     let outputs = sizes.outputs;
     if sizes.images < tasks(sizes).min(threads()) {
         return few_images(sizes, images, panels, out);
@@ -55,7 +55,7 @@ pub(super) fn forward(sizes: Sizes, images: &[f32], panels: &[f32], out: &mut [f
 }
 
 /// How many tasks [`forward`] can have: of images, or of panels.
-pub(super) fn tasks(sizes: Sizes) -> usize {
+pub(crate) fn tasks(sizes: Sizes) -> usize {
     sizes.images.max(sizes.outputs.div_ceil(panel_width()))
 }
 
@@ -79,7 +79,7 @@ fn few_images(sizes: Sizes, images: &[f32], panels: &[f32], out: &mut [f32]) {
 }
 
 /// The gradient `[outputs, inputs, 3, 3]` of the weights by that of the outputs.
-pub(super) fn backward_weights(sizes: Sizes, images: &[f32], gradient: &[f32], out: &mut [f32]) {
+pub(crate) fn backward_weights(sizes: Sizes, images: &[f32], gradient: &[f32], out: &mut [f32]) {
     let share = share(sizes.images, PIXELS.div_ceil(sizes.pixels()));
     let tasks = images
         .chunks(share * sizes.pixels() * sizes.inputs)
