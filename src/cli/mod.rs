@@ -75,6 +75,7 @@ pub fn main() -> ExitCode {
         }
     };
     quiet_device_threads();
+    tinderbox_kernels::threads::join();
     tuning::watch(terminal::tuning);
     let command = cli.command.unwrap_or_else(|| Command::Train(Box::default()));
     let run = || match command {

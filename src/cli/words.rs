@@ -49,7 +49,7 @@ fn advice_words(advice: &Advice) -> String {
         Advice::MoreEpochs(done) => format!(": --epochs must be at least {done}"),
         Advice::OtherPort => "; choose another one, with --port or --listen".into(),
         Advice::BuildPage => {
-            ". The page is built by `wasm-pack build web --target web --release` in the source folder; \
+            ". The page is built by `wasm-pack build web --target web --profile page` in the source folder; \
                               --page names the folder with index.html"
                 .into()
         }

@@ -42,6 +42,13 @@ pub fn map<T: Send, R: Send>(tasks: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec
     tasks.into_iter().map(work).collect()
 }
 
+/// Makes the calling thread one of those that work, for a program's main thread before anything else: it then waits for the
+/// others without sleeping, and they are one fewer. Elsewhere, and a second time, it does nothing.
+#[cfg(feature = "native")]
+pub fn join() {
+    let _ = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
+}
+
 /// How many tasks can run at a time.
 pub fn threads() -> usize {
     #[cfg(feature = "native")]
