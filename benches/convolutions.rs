@@ -11,7 +11,7 @@ use std::time::Instant;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor};
-use tinderbox::compute::cpu::{Prepared, convolve, norm_relu_train};
+use tinderbox::compute::cpu::{Prepared, convolve, norm_relu_train, take_part};
 
 /// Inputs, outputs, pixels a side, and the side of the pool after it.
 const LAYERS: [[usize; 4]; 8] = [
@@ -30,6 +30,7 @@ const ROUNDS: usize = 5;
 const FEW: usize = 16;
 
 fn main() {
+    take_part();
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     let batch: usize = args.first().map_or(128, |text| text.parse().expect("BATCH is a number"));
     println!("batch {batch}, {} threads; forward + backward in ms\n", std::thread::available_parallelism().unwrap());

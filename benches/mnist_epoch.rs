@@ -18,6 +18,7 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use tinderbox::compute::cpu::take_part;
 use tinderbox::compute::{Devices, Request, choose, list};
 use tinderbox::data::{Dataset, Identity, Split, load};
 use tinderbox::error::Result;
@@ -28,6 +29,7 @@ use tinderbox::training::{Event, Observer, Observers, Plan, train};
 const BATCH: usize = 500;
 
 fn main() {
+    take_part();
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     let request = Request::from(args.first().map_or("cpu", String::as_str));
     let epochs = args.get(1).map_or(10, |text| text.parse().expect("EPOCHS is a number"));

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::compute::{failure, tuning};
+use crate::compute::{cpu, failure, tuning};
 use crate::training::parallel::THREAD_NAME;
 
 /// Trains image classifiers on any GPU there is, and keeps what happened.
@@ -75,9 +75,11 @@ pub fn main() -> ExitCode {
         }
     };
     quiet_device_threads();
-    tinderbox_kernels::threads::join();
     tuning::watch(terminal::tuning);
     let command = cli.command.unwrap_or_else(|| Command::Train(Box::default()));
+    if !matches!(&command, Command::Train(args) if args.window) {
+        cpu::take_part(); // with a window it trains on another thread
+    }
     let run = || match command {
         Command::Train(args) => train::run(*args),
         Command::Reproduce(args) => reproduce::run(args),

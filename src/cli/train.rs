@@ -9,6 +9,7 @@ use super::args::{Checkpoint, DataArgs, DeviceArgs};
 use super::recipe_args::RecipeArgs;
 use super::terminal::{self, say};
 use super::{signals, words};
+use crate::compute::cpu;
 use crate::compute::shaders::Gpu;
 use crate::data::{Dataset, Identity, Loaded, load};
 use crate::error::{Error, ErrorKind, Result};
@@ -51,7 +52,7 @@ pub struct TrainArgs {
     checkpoint: Option<Checkpoint>,
     /// Show the run in a window; closing it does not stop the run
     #[arg(long, help_heading = "Run")]
-    window: bool,
+    pub(super) window: bool,
 }
 
 fn after_help() -> String {
@@ -201,6 +202,7 @@ fn in_window(
     let feed = Feed::new(gpu, format!("{} on {}", recipe.short_name(), recipe.dataset));
     std::thread::scope(|scope| {
         let run = scope.spawn(|| {
+            cpu::take_part();
             let mut end = End { feed: &feed, well: false }; // told even if the run panics
             let observers = terminal::observers(plan).with(feed.clone());
             let result = session.train(plan, dir, saved, observers, &mut terminal::tell);

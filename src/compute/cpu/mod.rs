@@ -17,3 +17,5 @@ pub use linear::linear;
 pub use loss::loss;
 pub use max_pool::max_pool;
 pub use norm_relu::{norm_relu, norm_relu_train};
+#[cfg(feature = "native")]
+pub use tinderbox_kernels::threads::take_part;

@@ -45,7 +45,7 @@ pub fn map<T: Send, R: Send>(tasks: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec
 /// Makes the calling thread one of those that work, for a program's main thread before anything else: it then waits for the
 /// others without sleeping, and they are one fewer. Elsewhere, and a second time, it does nothing.
 #[cfg(feature = "native")]
-pub fn join() {
+pub fn take_part() {
     let _ = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
 }
 
