@@ -28,10 +28,16 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
         .map(|(_, candidate)| candidate)
 }
 
-/// A word as a shell takes it: in single quotes where it has anything but plain characters.
+/// A word as a shell of this system takes it: in quotes where it has anything but plain characters.
 pub fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=+@,%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=+@,%".contains(c) || cfg!(windows) && c == '\\';
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into()
+    } else if cfg!(windows) {
+        format!("\"{}\"", word.replace('"', "\\\""))
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 /// Lets the variants of an enum be typed and printed.
@@ -91,8 +97,10 @@ mod tests {
     #[test]
     fn words_are_quoted_for_a_shell_where_they_must_be() {
         assert_eq!(quote("a-b/c"), "a-b/c");
-        assert_eq!(quote("a b"), "'a b'");
-        assert_eq!(quote("it's"), "'it'\\''s'");
-        assert_eq!(quote(""), "''");
+        if cfg!(windows) {
+            assert_eq!([quote("C:\\runs"), quote("my runs"), quote("")], ["C:\\runs", "\"my runs\"", "\"\""]);
+        } else {
+            assert_eq!([quote("a b"), quote("it's"), quote("")], ["'a b'", "'it'\\''s'", "''"]);
+        }
     }
 }

@@ -50,7 +50,7 @@ pub fn tuning(count: usize) {
         line.enable_steady_tick(Duration::from_millis(120));
         line
     });
-    line.set_message(format!("tuning kernels: {count} operations"));
+    line.set_message(format!("tuning kernels: operation {count}"));
 }
 
 /// Takes the line of [`tuning`] away.

@@ -140,7 +140,7 @@ mod tests {
         let run = |lost| Advice::Continue { run: "runs/my run".into(), lost };
         let stopped = Error::new(ErrorKind::Interrupted(2), "stopped by a signal").advise(run(false));
         let e = with_devices(stopped, Some("my gpu"));
-        let goes_on = command("train --resume 'runs/my run' --device 'my gpu'");
+        let goes_on = command(&format!("train --resume {} --device {}", quote("runs/my run"), quote("my gpu")));
         assert_eq!((error(&e), e.exit_code()), (format!("stopped by a signal; continue with: {goes_on}"), 130));
         let e = with_devices(Error::new(ErrorKind::Device, "gone").advise(run(true)), Some("0,1"));
         assert!(error(&e).ends_with("--device DEVICE, one that is left"), "{}", error(&e));
