@@ -280,8 +280,9 @@ fn summarize(plan: &Plan, state: &TrainState, dir: &RunDir) -> Result<()> {
         say!("stopped early: no lower test loss for {patience} epochs");
     }
     say!(
-        "finished {} epochs in {}; best test accuracy {:.2} % at epoch {}",
+        "finished {} epoch{} in {}; best test accuracy {:.2} % at epoch {}",
         history.len(),
+        if history.len() == 1 { "" } else { "s" },
         duration(seconds),
         best.test_accuracy,
         best.epoch
