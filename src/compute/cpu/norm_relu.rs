@@ -24,11 +24,10 @@ pub struct Normalized {
 
 /// Normalizes by the batch, applies ReLU and takes the maximum of every `side` x `side` pixels, while training on the CPU
 /// backend; `None` elsewhere, for sides above 4, and where pixels are left over.
-pub fn norm_relu_train(x: &Tensor<4>, affine: [&Tensor<1>; 2], epsilon: f64, side: usize) -> Option<Normalized> {
+pub fn norm_relu_train(x: &Tensor<4>, [gamma, beta]: [&Tensor<1>; 2], epsilon: f64, side: usize) -> Option<Normalized> {
     if !x.device().is_autodiff() {
         return None;
     }
-    let [gamma, beta] = affine;
     let pool = Pool::of(x.dims(), side)?;
     let maps = Maps::of(x)?;
     let [n, channels, _, _] = maps.dims;

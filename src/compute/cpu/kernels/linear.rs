@@ -22,25 +22,32 @@ pub struct Layer {
 impl Layer {
     /// Vectors `x` times weights, plus a bias `[outputs]`.
     pub fn forward(self, x: &[f32], weights: &[f32], bias: &[f32]) -> Buffer {
-        let mut out = Buffer::new(self.n * self.outputs);
-        let panels = panels(weights, (self.outputs, 1), (self.inputs, self.outputs));
-        multiply(self, x, panels.values(), bias, out.values_mut());
-        out
+        multiply(self, x, &panels(weights, (self.outputs, 1), (self.inputs, self.outputs)), bias)
     }
 
     /// The gradient of the vectors by that of the outputs.
     pub fn backward(self, gradient: &[f32], weights: &[f32]) -> Buffer {
         let back = Self { inputs: self.outputs, outputs: self.inputs, ..self };
-        let mut out = Buffer::new(self.n * self.inputs);
-        let panels = panels(weights, (self.inputs, self.outputs), (self.outputs, 1));
-        multiply(back, gradient, panels.values(), &[], out.values_mut());
-        out
+        multiply(back, gradient, &panels(weights, (self.inputs, self.outputs), (self.outputs, 1)), &[])
     }
 
     /// The gradient `[inputs, outputs]` of the weights by that of the outputs.
     pub fn backward_weights(self, x: &[f32], gradient: &[f32]) -> Buffer {
-        let mut out = Buffer::new(self.inputs * self.outputs);
-        weights_gradient(self, x, gradient, out.values_mut());
+        let Self { n, inputs, outputs } = self;
+        let stride = row_stride(outputs, panel_width());
+        let mut padded = Buffer::new(n * stride);
+        for (padded, dy) in padded.values_mut().chunks_exact_mut(stride).zip(gradient.chunks_exact(outputs)) {
+            padded[..outputs].copy_from_slice(dy);
+            padded[outputs..].fill(0.0);
+        }
+        let mut out = Buffer::new(inputs * outputs);
+        let share = share(inputs, TASK.div_ceil(n * outputs)).next_multiple_of(BLOCK);
+        let tasks = out.values_mut().chunks_mut(share * outputs).enumerate();
+        each(tasks.collect(), |(i, out)| {
+            let x = Rows { values: &x[i * share..], stride: inputs };
+            let dy = Rows { values: padded.values(), stride };
+            Arch::new().dispatch(Transposed { n, outputs, x, dy, out });
+        });
         out
     }
 }
@@ -64,11 +71,13 @@ fn panels(values: &[f32], (columns, across): (usize, usize), (depth, down): (usi
     panels
 }
 
-/// `out [n, outputs]` is `x [n, inputs]` times panels, plus a bias, or none if that is empty.
-fn multiply(Layer { n, inputs, outputs }: Layer, x: &[f32], panels: &[f32], bias: &[f32], out: &mut [f32]) {
+/// `x [n, inputs]` times panels, plus a bias, or none if that is empty: `[n, outputs]`.
+fn multiply(Layer { n, inputs, outputs }: Layer, x: &[f32], panels: &Buffer, bias: &[f32]) -> Buffer {
+    let (panels, mut out) = (panels.values(), Buffer::new(n * outputs));
     let share = share(n, TASK.div_ceil(inputs * outputs)).next_multiple_of(BLOCK);
-    let tasks = x.chunks(share * inputs).zip(out.chunks_mut(share * outputs));
+    let tasks = x.chunks(share * inputs).zip(out.values_mut().chunks_mut(share * outputs));
     each(tasks.collect(), |(x, out)| Arch::new().dispatch(Multiply { inputs, outputs, x, panels, bias, out }));
+    out
 }
 
 struct Multiply<'a> {
@@ -102,23 +111,7 @@ impl WithSimd for Multiply<'_> {
     }
 }
 
-/// `out [inputs, outputs]` is the transpose of `x [n, inputs]` times `dy [n, outputs]`.
-fn weights_gradient(Layer { n, inputs, outputs }: Layer, x: &[f32], dy: &[f32], out: &mut [f32]) {
-    let stride = row_stride(outputs, panel_width());
-    let mut padded = Buffer::new(n * stride);
-    for (padded, dy) in padded.values_mut().chunks_exact_mut(stride).zip(dy.chunks_exact(outputs)) {
-        padded[..outputs].copy_from_slice(dy);
-        padded[outputs..].fill(0.0);
-    }
-    let share = share(inputs, TASK.div_ceil(n * outputs)).next_multiple_of(BLOCK);
-    let tasks = out.chunks_mut(share * outputs).enumerate();
-    each(tasks.collect(), |(i, out)| {
-        let x = Rows { values: &x[i * share..], stride: inputs };
-        let dy = Rows { values: padded.values(), stride };
-        Arch::new().dispatch(Transposed { n, outputs, x, dy, out });
-    });
-}
-
+/// `out [.., outputs]` is the transpose of `x [n, ..]` times `dy [n, outputs]`.
 struct Transposed<'a> {
     n: usize,
     outputs: usize,

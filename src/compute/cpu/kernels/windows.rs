@@ -1,5 +1,7 @@
 //! Windows of pixels, channel by channel: what pooling looks at.
 
+use std::ops::Deref;
+
 use pulp::Simd;
 
 use crate::vector::Vector;
@@ -11,7 +13,7 @@ pub struct Pool {
     pub side: usize,
     height: usize,
     width: usize,
-    channels: usize,
+    pub(crate) channels: usize,
 }
 
 impl Pool {
@@ -34,7 +36,7 @@ impl Pool {
 
     /// The same with the side known to the compiler.
     pub(crate) fn windows<const SIDE: usize>(&self) -> Windows<SIDE> {
-        Windows { height: self.height, width: self.width, channels: self.channels }
+        Windows(*self)
     }
 }
 
@@ -65,10 +67,15 @@ pub(crate) use by_side;
 
 /// A [`Pool`] with the side known to the compiler.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Windows<const SIDE: usize> {
-    pub height: usize,
-    pub width: usize,
-    pub channels: usize,
+pub(crate) struct Windows<const SIDE: usize>(Pool);
+
+impl<const SIDE: usize> Deref for Windows<SIDE> {
+    type Target = Pool;
+
+    #[inline(always)]
+    fn deref(&self) -> &Pool {
+        &self.0
+    }
 }
 
 /// Some channels of a window.
@@ -103,16 +110,6 @@ impl<S: Simd> Maximum<S> {
 }
 
 impl<const SIDE: usize> Windows<SIDE> {
-    /// Values of an image.
-    pub fn image(&self) -> usize {
-        self.height * self.width * self.channels
-    }
-
-    /// Values of an image of which every window became a pixel.
-    pub fn pooled(&self) -> usize {
-        self.image() / (SIDE * SIDE)
-    }
-
     /// Calls `work` for every window of so many images, and every vector of channels.
     #[inline(always)]
     pub fn each<S: Simd>(&self, _: S, images: usize, mut work: impl FnMut(Block)) {
