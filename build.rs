@@ -1,7 +1,7 @@
 //! Tells the program which commit it is of, and which burn and wgpu it is built with, for benchmark reports. Asks the
-//! linker to keep one of functions with equal code.
+//! linker for a smaller program.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
 fn main() {
@@ -20,8 +20,13 @@ fn main() {
         let version = lock.split(&entry).nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
         println!("cargo:rustc-env=TINDERBOX_{}={version}", package.to_uppercase());
     }
-    if folds_equal_code() {
+    if links(FOLD).is_some() {
         println!("cargo:rustc-link-arg-bins={FOLD}");
+    }
+    // The loader of an old C library does not know them: only a program that ran here shows that this one does.
+    let here = std::env::var("TARGET") == std::env::var("HOST");
+    if here && links(PACK).is_some_and(|program| Command::new(program).status().is_ok_and(|status| status.success())) {
+        println!("cargo:rustc-link-arg-bins={PACK}");
     }
     let target = |what: &str| std::env::var(format!("CARGO_CFG_TARGET_{what}")).unwrap_or_default();
     if (target("OS"), target("ENV")) == ("windows".into(), "gnu".into()) {
@@ -33,21 +38,22 @@ fn main() {
 /// Keeps one of functions with equal code, a tenth of the program: kernels are described by generic code. Microsoft's linker
 /// does it by itself.
 const FOLD: &str = "-Wl,--icf=all";
+/// Packs the list of addresses that the loader fills in, another tenth.
+const PACK: &str = "-Wl,-z,pack-relative-relocs";
 
-/// Whether the linker knows it, found by linking a program that does nothing. LLVM's does, which is the default on
-/// x86-64 Linux; GNU's does not.
-fn folds_equal_code() -> bool {
-    let (Some(rustc), Some(out)) = (std::env::var_os("RUSTC"), std::env::var_os("OUT_DIR")) else { return false };
-    let out = Path::new(&out);
-    let source = out.join("nothing.rs");
-    let target = std::env::var("TARGET").unwrap_or_default();
+/// A program that does nothing, linked with this option, if the linker knows it. LLVM's knows both, which is the default on
+/// x86-64 Linux; GNU's does not fold.
+fn links(option: &str) -> Option<PathBuf> {
+    let (rustc, out) = (std::env::var_os("RUSTC")?, PathBuf::from(std::env::var_os("OUT_DIR")?));
+    let (source, program) = (out.join("nothing.rs"), out.join("nothing"));
+    std::fs::write(&source, "fn main() {}").ok()?;
     let mut command = Command::new(rustc);
-    command.args(["--target", &target, "-C", &format!("link-arg={FOLD}"), "--out-dir"]).args([out, &source]);
+    command.args(["--target", &std::env::var("TARGET").ok()?, "-C", &format!("link-arg={option}"), "-o"]);
+    command.args([&program, &source]);
     let flags = std::env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     command.args(flags.split('\x1f').filter(|flag| !flag.is_empty()));
     if let Ok(linker) = std::env::var("RUSTC_LINKER") {
         command.args(["-C", &format!("linker={linker}")]);
     }
-    let mut linked = || command.output().is_ok_and(|output| output.status.success());
-    std::fs::write(&source, "fn main() {}").is_ok() && linked()
+    command.output().ok().filter(|output| output.status.success()).map(|_| program)
 }

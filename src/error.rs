@@ -74,6 +74,8 @@ pub enum Advice {
     Again,
     /// Go on from this checkpoint, which is whole.
     OtherCheckpoint(String),
+    /// Name a run: these are near, the latest first.
+    OtherRun(Vec<PathBuf>),
     /// Ask for at least this many epochs.
     MoreEpochs(usize),
     /// Listen on another port.

@@ -14,7 +14,9 @@ fn a_bare_run_without_network_trains_on_the_sample_and_leaves_everything() {
     let (code, stdout, stderr) = run(dir.path(), &[]);
     assert_eq!(code, 0, "{stdout}\n{stderr}");
     assert!(stderr.contains("training on the bundled sample"), "{stderr}");
-    assert!(stderr.contains("train-images-idx3-ubyte.gz"), "{stderr}");
+    let asked = run(dir.path(), &["train", "--dataset", "mnist"]);
+    assert!(stderr.contains("train --dataset mnist"), "{stderr}");
+    assert!(asked.0 == 1 && asked.2.contains("Put train-images-idx3-ubyte.gz"), "{}", asked.2);
     assert!(stdout.contains("epoch 20/20"), "{stdout}");
     let run_dir = dir.path().join("runs/mnist-sample/linear_v1-bn-ce");
     for file in [

@@ -62,12 +62,6 @@ pub fn run(args: CompareArgs) -> Result<()> {
 
 /// The folder itself, or the runs in it where it is none.
 fn runs_in(path: &Path) -> Vec<PathBuf> {
-    if path.join("recipe.toml").is_file() {
-        return vec![path.to_path_buf()];
-    }
-    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-    let mut runs: Vec<PathBuf> =
-        entries.map(|entry| entry.path()).filter(|p| p.join("recipe.toml").is_file()).collect();
-    runs.sort();
+    let runs = if RunDir::is_at(path) { Vec::new() } else { RunDir::all_in(path) };
     if runs.is_empty() { vec![path.to_path_buf()] } else { runs }
 }

@@ -14,7 +14,7 @@ use crate::compute::shaders::Gpu;
 use crate::data::{Dataset, Identity, Loaded, load};
 use crate::error::{Error, ErrorKind, Result};
 use crate::recipe::{DEFAULT_PRESET, PRESETS, Recipe, file};
-use crate::report::console::duration;
+use crate::report::console::{duration, epochs};
 use crate::runs::{Job, RunDir, Saved, Session, is_finished, older_count, resume_point, sweep};
 use crate::training::{Plan, TrainState};
 use crate::window::live::{self, Feed};
@@ -110,6 +110,9 @@ fn fresh(args: &TrainArgs) -> Result<()> {
     if !sweep.is_empty() && args.window {
         return Err(Error::usage("several values make several runs: --window is for one"));
     }
+    if let Some((shape, classes)) = recipe.dataset.published_shape() {
+        recipe.network(shape, classes)?; // before anything is downloaded
+    }
     let named = args.recipe.has("dataset") || args.file().is_some();
     let data_dir = args.data.as_ref().and_then(|data| data.data_dir.as_deref());
     let Loaded { dataset, origin } = load_data(&mut recipe, data_dir, !named)?;
@@ -145,7 +148,7 @@ fn resume(args: &TrainArgs, dir: RunDir) -> Result<()> {
     let saved = resume_point(&dir, name, &mut terminal::tell)?.saved();
     // Before anything is read or downloaded.
     if is_finished(&dir, saved.as_ref(), &recipe)? {
-        say!("{} is finished: {} epochs; --epochs N trains on", dir.path().display(), recipe.epochs);
+        say!("{} is finished: {}; --epochs N trains on", dir.path().display(), epochs(recipe.epochs));
         return Ok(());
     }
     let recorded = dir.data_dir();
@@ -262,8 +265,11 @@ fn load_data(recipe: &mut Recipe, data_dir: Option<&Path>, may_fall_back: bool) 
                 && data_dir.is_none()
                 && e.kind() == ErrorKind::MissingData =>
         {
-            eprintln!("notice: {}", words::error(&e));
-            eprintln!("notice: training on the bundled sample of 5,000 digits instead (--dataset mnist-sample)");
+            let why = words::command("train --dataset mnist");
+            eprintln!(
+                "notice: MNIST is not here and could not be downloaded: training on the bundled sample of 5,000 digits"
+            );
+            eprintln!("        why, and where files may be put: {why}");
             recipe.dataset = Identity::MnistSample;
             load(&recipe.dataset, None, &mut terminal::tell)
         }
@@ -277,12 +283,11 @@ fn summarize(plan: &Plan, state: &TrainState, dir: &RunDir) -> Result<()> {
     let Some(best) = state.progress.best().map(|i| &history[i]) else { return Ok(()) };
     if history.len() < recipe.epochs {
         let patience = recipe.patience.unwrap_or(0);
-        say!("stopped early: no lower test loss for {patience} epochs");
+        say!("stopped early: no lower test loss for {}", epochs(patience));
     }
     say!(
-        "finished {} epoch{} in {}; best test accuracy {:.2} % at epoch {}",
-        history.len(),
-        if history.len() == 1 { "" } else { "s" },
+        "finished {} in {}; best test accuracy {:.2} % at epoch {}",
+        epochs(history.len()),
         duration(seconds),
         best.test_accuracy,
         best.epoch

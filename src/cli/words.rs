@@ -46,6 +46,11 @@ fn advice_words(advice: &Advice) -> String {
         Advice::OtherCheckpoint(name) => {
             format!(". Another one is whole: go on from it with --checkpoint {name}")
         }
+        Advice::OtherRun(runs) if runs.is_empty() => "; `tinderbox train` makes one".into(),
+        Advice::OtherRun(runs) => {
+            let runs: Vec<String> = runs.iter().map(|run| path(run)).collect();
+            format!(". The latest that there are: {}", runs.join(", "))
+        }
         Advice::MoreEpochs(done) => format!(": --epochs must be at least {done}"),
         Advice::OtherPort => "; choose another one, with --port or --listen".into(),
         Advice::BuildPage => {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{Dataset, Split};
+use super::dataset::{Dataset, ImageShape, Split};
 use crate::error::{Error, Result};
 use crate::names::{text_in_files, unknown};
 
@@ -66,6 +66,16 @@ impl Identity {
     /// Whether the files have a place of their own in a data folder, which can be named apart from the data set.
     pub fn has_published_files(&self) -> bool {
         matches!(self, Self::Mnist | Self::Cifar10)
+    }
+
+    /// The shape of the images, and the number of classes, where the name tells them.
+    pub fn published_shape(&self) -> Option<(ImageShape, usize)> {
+        let (channels, side) = match self {
+            Self::Mnist | Self::MnistSample => (1, 28),
+            Self::Cifar10 => (3, 32),
+            Self::Idx(_) | Self::Folder(_) | Self::Own(_) => return None,
+        };
+        Some((ImageShape { channels, height: side, width: side }, 10))
     }
 
     /// A plain name for folders: `mnist`, or for a folder's data `folder-` and its name, reduced to plain characters.

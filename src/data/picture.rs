@@ -14,16 +14,30 @@ use crate::error::{Error, Result};
 /// Io, or invalid data naming the file.
 #[cfg(feature = "native")]
 pub fn open_image(path: &std::path::Path) -> Result<DynamicImage> {
-    use image::{ImageReader, Limits};
-    let mut reader =
-        ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(|e| Error::io("read", path, e))?;
+    use std::fs::File;
+    use std::io::BufReader;
+
+    use image::{ImageFormat, ImageReader, Limits};
+    let open = || ImageReader::new(BufReader::new(File::open(path)?)).with_guessed_format();
+    let mut reader = open().map_err(|e| Error::io("read", path, e))?;
+    let kind = match reader.format() {
+        Some(ImageFormat::Png) => "PNG",
+        Some(ImageFormat::Jpeg) => "JPEG",
+        Some(ImageFormat::Bmp) => "BMP",
+        Some(other) => {
+            let message = format!("expected a PNG, JPEG or BMP image, found {}", other.to_mime_type());
+            return Err(Error::invalid_file(path, message));
+        }
+        None => return Err(Error::invalid_file(path, "expected a PNG, JPEG or BMP image, found another kind of file")),
+    };
     let mut limits = Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(16_384), Some(16_384));
     limits.max_alloc = Some(256 << 20);
     reader.limits(limits);
-    let image = reader
-        .decode()
-        .map_err(|e| Error::invalid_file(path, format!("expected a PNG, JPEG or BMP image: {e}")).caused_by(e))?;
+    let image = reader.decode().map_err(|e| {
+        let cause = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
+        Error::invalid_file(path, format!("this {kind} image cannot be read: {cause}")).caused_by(e)
+    })?;
     if image.width() == 0 || image.height() == 0 {
         return Err(Error::invalid_file(path, "the image is empty"));
     }

@@ -86,9 +86,11 @@ fn layer<L: FromWords>(item: &str, depth: usize, left: &mut usize) -> Result<L> 
         return Err(Error::usage("expected a layer between two commas"));
     };
     let layer = L::from_words(name, &mut words).and_then(|layer| words.end().map(|()| layer));
-    let usage = L::USAGES.iter().find(|usage| usage.split_whitespace().next() == Some(name));
-    let written = usage.map(|usage| format!("; it is written: {usage}")).unwrap_or_default();
-    layer.map_err(|e| e.reword(|message| format!("`{item}`: {message}{written}")))
+    // Of an unknown name the error has said everything.
+    let Some(usage) = L::USAGES.iter().find(|usage| usage.split_whitespace().next() == Some(name)) else {
+        return layer;
+    };
+    layer.map_err(|e| e.reword(|message| format!("`{item}`: {message}; it is written: {usage}")))
 }
 
 /// What follows the name of a layer.

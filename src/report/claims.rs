@@ -1,5 +1,6 @@
 //! What the reference exercises found, checked against runs of this program.
 
+use super::console::epochs;
 use super::run::Run;
 use crate::training::metrics::EpochMetrics;
 
@@ -84,7 +85,7 @@ fn starts_above_ends_below(v0: &[EpochMetrics], v1: &[EpochMetrics]) -> Option<C
     let meet = v0.iter().zip(v1).find(|(a, b)| b.train_loss < a.train_loss);
     let meeting = match meet {
         Some((a, b)) => format!("they meet at epoch {} at {:.4} and {:.4}", a.epoch, a.train_loss, b.train_loss),
-        None => format!("they do not meet within {} epochs", last0.epoch),
+        None => format!("they do not meet within {}", epochs(last0.epoch)),
     };
     Some(Claim {
         text: "linear_v1 without batch normalization starts with a larger train loss than linear_v0 and ends lower \
@@ -133,8 +134,9 @@ fn early_gain(metrics: &[EpochMetrics]) -> Option<Claim> {
         confirmed: share > 0.5,
         evidence: format!(
             "linear_v1 with batch normalization and MSE rises from {first:.2} % after epoch 1 to {best:.2} % at its best, \
-             {:.0} % of that within {early} epochs",
-            100.0 * share
+             {:.0} % of that within {}",
+            100.0 * share,
+            epochs(early)
         ),
     })
 }

@@ -46,6 +46,11 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// How many epochs, as people say it: `1 epoch`, `3 epochs`.
+pub fn epochs(count: usize) -> String {
+    format!("{count} epoch{}", if count == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +65,6 @@ mod tests {
         assert_eq!(duration(7.25), "7.2 s");
         assert_eq!(duration(1503.0), "25:03");
         assert_eq!(duration(3723.0), "1:02:03");
+        assert_eq!((epochs(1), epochs(20)), ("1 epoch".into(), "20 epochs".into()));
     }
 }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::claims::Claim;
-use super::console::{duration, thousands};
+use super::console::{self, duration, thousands};
 use super::experiment::{COLUMNS, Experiment};
 use super::plots::encode_png;
 use crate::data::picture::picture_of;
@@ -200,9 +200,10 @@ fn mistakes(detail: &Detail<'_>) -> Result<String> {
 /// The sentences above a single run's results.
 pub fn run_intro(recipe: &Recipe, device: &str, parameters: u64, seconds: f64, epochs: usize) -> Vec<String> {
     vec![format!(
-        "{} ({} parameters) trained for {epochs} epochs on {device} in {}, by tinderbox {}.",
+        "{} ({} parameters) trained for {} on {device} in {}, by tinderbox {}.",
         recipe.short_name(),
         thousands(parameters),
+        console::epochs(epochs),
         duration(seconds),
         env!("CARGO_PKG_VERSION")
     )]

@@ -68,18 +68,30 @@ impl RunDir {
     /// Opens the folder of an existing run.
     ///
     /// # Errors
-    /// Usage: there is no `recipe.toml`.
+    /// Usage: there is no `recipe.toml`; advises runs that there are.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let dir = Self { path: path.into() };
-        if dir.file("recipe.toml").is_file() {
-            Ok(dir)
-        } else {
-            let message = format!(
-                "{} is no run: it has no recipe.toml. Name a folder such as runs/mnist/NAME",
-                dir.path.display()
-            );
-            Err(Error::usage(message))
+        if Self::is_at(&dir.path) {
+            return Ok(dir);
         }
+        let path = dir.path.display();
+        let message = match dir.path.exists() {
+            true => format!("{path} is no run: expected a folder with a recipe.toml"),
+            false => format!("there is no run at {path}"),
+        };
+        Err(Error::usage(message).advise(Advice::OtherRun(runs_near(&dir.path))))
+    }
+
+    /// Whether this folder is a run.
+    pub fn is_at(path: &Path) -> bool {
+        path.join("recipe.toml").is_file()
+    }
+
+    /// The runs in a folder, by name; none where it cannot be read.
+    pub fn all_in(folder: &Path) -> Vec<PathBuf> {
+        let mut runs: Vec<PathBuf> = folders_in(folder).into_iter().filter(|path| Self::is_at(path)).collect();
+        runs.sort();
+        runs
     }
 
     /// The path of the folder.
@@ -236,6 +248,25 @@ impl RunDir {
     }
 }
 
+/// What is in a folder, as paths; somebody else's may have any number of files.
+fn folders_in(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().take(10_000).map(|entry| entry.path()).collect()
+}
+
+/// A few runs in the folder, or the first above it that has some, or in `runs`; the latest first.
+fn runs_near(path: &Path) -> Vec<PathBuf> {
+    let all = |folder: &Path| {
+        let deeper = folders_in(folder).into_iter().flat_map(|inner| RunDir::all_in(&inner));
+        let mut runs: Vec<PathBuf> = RunDir::all_in(folder).into_iter().chain(deeper).collect();
+        let written = |run: &PathBuf| fs::metadata(run.join("recipe.toml")).and_then(|file| file.modified()).ok();
+        runs.sort_by_cached_key(|run| std::cmp::Reverse(written(run)));
+        runs.truncate(4);
+        runs
+    };
+    let folders = path.ancestors().take(3).filter(|folder| !folder.as_os_str().is_empty()).chain([Path::new("runs")]);
+    folders.map(all).find(|runs| !runs.is_empty()).unwrap_or_default()
+}
+
 /// Whether this program is the first to write into a run's folder; two may have found it empty.
 fn claim(path: &Path) -> bool {
     fs::File::create_new(path.join("dataset.json")).is_ok()
@@ -288,5 +319,15 @@ mod tests {
         assert_eq!(create(Some("mine")).unwrap().recipe().unwrap(), recipe);
         let error = create(Some("mine")).unwrap_err();
         assert!(matches!(error.advice(), Some(Advice::OtherNameOrContinue(path)) if path.ends_with("mnist/mine")));
+    }
+
+    #[test]
+    fn what_is_no_run_names_those_that_are_near() {
+        let root = tempfile::tempdir().unwrap();
+        let near = |path: &Path| RunDir::open(path).unwrap_err().advice().cloned();
+        let run = create(root.path(), Some("mine")).unwrap();
+        for path in ["mnist/other", "cifar10/mine", "mnist", "x"] {
+            assert_eq!(near(&root.path().join(path)), Some(Advice::OtherRun(vec![run.path().into()])), "{path}");
+        }
     }
 }

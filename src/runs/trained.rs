@@ -43,12 +43,6 @@ impl Trained {
     /// # Errors
     /// Missing or invalid data.
     pub fn open(path: &Path, checkpoint: &str, device: &Device) -> Result<Self> {
-        if !path.exists() {
-            return Err(Error::usage(format!(
-                "there is no {}: expected the folder of a run, or weights",
-                path.display()
-            )));
-        }
         if path.is_file() {
             Self::from_file(path, device)
         } else {

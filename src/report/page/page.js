@@ -36,12 +36,13 @@ function draw() {
       scales: { x: { time: false }, y: log ? { distr: 3 } : {} },
       axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }, { ...axis, size: 58 }],
       series: [
-        { label: "epoch" },
+        { label: "epoch", value: (_, epoch) => String(epoch ?? last) },
         ...runs.map((run, i) => ({
           label: run.name, stroke: COLOURS[i % COLOURS.length], width: 2,
           dash: i >= COLOURS.length ? [6, 4] : undefined,
           points: { show: last < 3 },
-          value: (_, v) => (v === null || v === undefined ? "–" : v.toFixed(digits)),
+          // Where the pointer is, else after the last epoch.
+          value: (_, v, __, at) => (at === null || at === undefined ? run.metrics.at(-1)?.[key] : v)?.toFixed(digits) ?? "–",
         })),
       ],
     }, [epochs, ...runs.map((run) => epochs.map((_, i) => value(run, i)))], place);
