@@ -8,8 +8,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::augmentation::{Change, apply, change};
-use crate::compute::is_cpu;
 use crate::compute::shaders::{self, Source, runs_shaders};
+use crate::compute::{cpu, is_cpu};
 use crate::data::{ImageShape, Split};
 use crate::random::shuffle;
 use crate::recipe::Augment;
@@ -195,13 +195,13 @@ impl DeviceSplit {
                 let indices = &order.indices[range.clone()];
                 let labels: Vec<i32> = indices.iter().map(|&i| i32::from(self.labels[i as usize])).collect();
                 let images = match order.changes.get(range) {
-                    Some(changes) => gather_changed(bytes, self.shape, indices, changes),
-                    None => gather_scaled(bytes, self.shape.len(), indices),
+                    Some(changes) => {
+                        let images = gather_changed(bytes, self.shape, indices, changes);
+                        Tensor::from_data(TensorData::new(images, dims), &self.device)
+                    }
+                    None => cpu::gather(bytes, indices, SCALE, dims),
                 };
-                Batch {
-                    images: Tensor::from_data(TensorData::new(images, dims), &self.device),
-                    labels: Tensor::from_data(TensorData::new(labels, [n]), &self.device),
-                }
+                Batch { images, labels: Tensor::from_data(TensorData::new(labels, [n]), &self.device) }
             }
             (Pixels::Packed(_), None) => unreachable!("`order` uploads the indices of a packed split"),
         }
@@ -250,17 +250,8 @@ fn permutation(n: usize, rng: &mut ChaCha8Rng) -> Vec<i32> {
 /// One image, `shape.len()` bytes, as a model sees it: `[1, channels, height, width]`, scaled as batches are.
 pub fn one_image(pixels: &[u8], shape: ImageShape, device: &Device) -> Tensor<4> {
     let dims = [1, shape.channels, shape.height, shape.width];
-    Tensor::from_data(TensorData::new(gather_scaled(pixels, shape.len(), &[0]), dims), device)
-}
-
-/// Bytes of the images at `indices`, each divided by 255, one image after the other.
-fn gather_scaled(bytes: &[u8], image_len: usize, indices: &[i32]) -> Vec<f32> {
-    let mut out = Vec::with_capacity(indices.len() * image_len);
-    for &index in indices {
-        let start = index as usize * image_len;
-        out.extend(bytes[start..start + image_len].iter().map(|&byte| f32::from(byte) * SCALE));
-    }
-    out
+    let scaled: Vec<f32> = pixels.iter().map(|&byte| f32::from(byte) * SCALE).collect();
+    Tensor::from_data(TensorData::new(scaled, dims), device)
 }
 
 /// Scaled values of the images at `indices`, each image changed on the way.
@@ -350,8 +341,7 @@ mod tests {
         let bytes: Vec<u8> = (0..24).collect();
         let value = |change: Change| -> Vec<u8> {
             let values = gather_changed(&bytes, shape, &[0], &[change]);
-            let images = gather_scaled(&bytes, 24, &[0]);
-            let images = Tensor::<1>::from_data(TensorData::new(images, [24]), &Device::flex()).reshape([1, 2, 3, 4]);
+            let images = cpu::gather(&bytes, &[0], SCALE, [1, 2, 3, 4]);
             let on_device: Vec<f32> = apply(images, &[change]).into_data().try_to_vec().unwrap();
             assert_eq!(values, on_device, "{change:?}");
             values.iter().map(|v| (v * 255.0).round() as u8).collect()
@@ -376,7 +366,8 @@ mod tests {
                 .collect();
             let words = Tensor::from_data(TensorData::new(words, [3, len.div_ceil(4)]), &Device::flex());
             let found: Vec<f32> = unpack(words, len).into_data().try_to_vec().unwrap();
-            assert_eq!(found, gather_scaled(&split.pixels, len, &[0, 1, 2]), "length {len}");
+            let expected = cpu::gather(&split.pixels, &[0, 1, 2], SCALE, [3, 1, 1, len]);
+            assert_eq!(found, expected.into_data().try_to_vec::<f32>().unwrap(), "length {len}");
         }
     }
 }

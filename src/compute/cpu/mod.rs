@@ -6,6 +6,7 @@
 //! of its own, [`tinderbox_kernels`], which knows nothing of burn.
 
 mod conv;
+mod gather;
 mod linear;
 mod loss;
 mod max_pool;
@@ -13,6 +14,7 @@ mod norm_relu;
 mod tensors;
 
 pub use conv::{Prepared, convolve};
+pub use gather::gather;
 pub use linear::linear;
 pub use loss::loss;
 pub use max_pool::max_pool;

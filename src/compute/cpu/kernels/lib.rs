@@ -11,9 +11,11 @@
 
 pub mod conv;
 mod direct;
+pub mod gather;
 pub mod linear;
 pub mod max_pool;
 mod memory;
+mod nonzeros;
 pub mod norm;
 mod norm_kernels;
 mod product;

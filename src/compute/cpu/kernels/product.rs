@@ -156,7 +156,13 @@ impl<const R: usize> WithSimd for ColumnBlock<'_, R> {
 }
 
 #[inline(always)]
-fn store<S: Simd, const R: usize>(simd: S, sums: &[[S::f32s; VECTORS]; R], c: &mut [f32], stride: usize, add: bool) {
+pub(crate) fn store<S: Simd, const R: usize>(
+    simd: S,
+    sums: &[[S::f32s; VECTORS]; R],
+    c: &mut [f32],
+    stride: usize,
+    add: bool,
+) {
     for (i, sums) in sums.iter().enumerate() {
         let row = S::as_mut_simd_f32s(&mut c[i * stride..][..width::<S>()]).0;
         for (out, &sum) in row.iter_mut().zip(sums) {
