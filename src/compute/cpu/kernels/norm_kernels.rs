@@ -81,19 +81,16 @@ impl Affine {
 
     /// relu(batch norm(x)) of some channels. ReLU lets NaN pass, as burn's does: a network that diverges must not look well.
     #[inline(always)]
-    fn relu<S: Simd>(&self, simd: S, x: Vector<S>, Block { channel, lanes, .. }: Block) -> Vector<S> {
-        let [scale, shift] =
-            [&self.scale, &self.shift].map(|values| Vector::load_first(simd, &values[channel..], lanes));
+    fn relu<S: Simd>(&self, simd: S, x: Vector<S>, block: Block) -> Vector<S> {
+        let (scale, shift) = (block.of(simd, &self.scale), block.of(simd, &self.shift));
         let (y, zero) = (shift.plus_product(x, scale), Vector::zero(simd));
         y.if_at_most(zero, zero, y)
     }
 
     /// `(x - mean) * inv_std` of some channels.
     #[inline(always)]
-    fn normalized<S: Simd>(&self, simd: S, x: Vector<S>, Block { channel, lanes, .. }: Block) -> Vector<S> {
-        let [mean, inv_std] =
-            [&self.mean, &self.inv_std].map(|values| Vector::load_first(simd, &values[channel..], lanes));
-        (x - mean) * inv_std
+    fn normalized<S: Simd>(&self, simd: S, x: Vector<S>, block: Block) -> Vector<S> {
+        (x - block.of(simd, &self.mean)) * block.of(simd, &self.inv_std)
     }
 
     /// The largest of relu(batch norm(x)) in a window, with the `x` it is of.
@@ -214,9 +211,8 @@ impl<const SIDE: usize> WithSimd for GradientOfX<'_, SIDE> {
             |block| {
                 let best = affine.maximum(simd, windows, x, block);
                 let (g, zero) = (images.passed(simd, best, block), Vector::zero(simd));
-                let of_channels = [&means[0], &means[1], &affine.scale];
-                let [mean, of_normalized, scale] =
-                    of_channels.map(|values| Vector::load_first(simd, &values[block.channel..], block.lanes));
+                let (mean, of_normalized) = (block.of(simd, &means[0]), block.of(simd, &means[1]));
+                let scale = block.of(simd, &affine.scale);
                 for k in 0..SIDE * SIDE {
                     let place = block.from + windows.pixel(k);
                     let x = Vector::load_first(simd, &x[place..], block.lanes);

@@ -28,12 +28,45 @@ pub fn map<T: Send, R: Send>(tasks: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec
     };
     rayon::in_place_scope(|scope| {
         for _ in 0..helpers {
-            scope.spawn(|_| run());
+            scope.spawn(|_| {
+                run();
+                stay_awake();
+            });
         }
         run();
     });
     // Every task was taken, and a panic of one has gone on from the scope.
     done.into_iter().filter_map(|result| result.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+}
+
+/// Keeps one of rayon's threads looking for work for a while, after what it does now. It would fall asleep at once, and a step
+/// of a small network has a dozen pieces of work with little between them: waking a thread takes as long as such a piece.
+#[cfg(feature = "native")]
+fn stay_awake() {
+    use std::cell::Cell;
+    use std::time::{Duration, Instant};
+
+    /// OpenMP's threads wait for a thousand times as long.
+    const WHILE: Duration = Duration::from_micros(200);
+    thread_local!(static UNTIL: Cell<Option<Instant>> = const { Cell::new(None) });
+
+    let (here, until) = (rayon::current_thread_index(), Some(Instant::now() + WHILE));
+    if UNTIL.get().is_some() {
+        UNTIL.set(until); // this is what it found
+        return;
+    }
+    rayon::spawn(move || {
+        if rayon::current_thread_index() != here {
+            return; // another one has taken this, which waits for something else
+        }
+        UNTIL.set(until);
+        while UNTIL.get().is_some_and(|until| Instant::now() < until) {
+            if rayon::yield_now() != Some(rayon::Yield::Executed) {
+                (0..64).for_each(|_| std::hint::spin_loop());
+            }
+        }
+        UNTIL.set(None);
+    });
 }
 
 /// What `work` makes of every task, in their order.

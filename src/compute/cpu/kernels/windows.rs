@@ -91,6 +91,14 @@ pub(crate) struct Block {
     pub lanes: usize,
 }
 
+impl Block {
+    /// Its channels' values, of one value a channel.
+    #[inline(always)]
+    pub fn of<S: Simd>(self, simd: S, channels: &[f32]) -> Vector<S> {
+        Vector::load_first(simd, &channels[self.channel..], self.lanes)
+    }
+}
+
 /// The largest value of a window.
 #[derive(Clone, Copy)]
 pub(crate) struct Maximum<S: Simd> {
