@@ -74,7 +74,7 @@ pub enum Advice {
     Again,
     /// Go on from this checkpoint, which is whole.
     OtherCheckpoint(String),
-    /// Name a run: these are near, the latest first.
+    /// Name a run: these are near, the likeliest first.
     OtherRun(Vec<PathBuf>),
     /// Ask for at least this many epochs.
     MoreEpochs(usize),

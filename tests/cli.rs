@@ -105,7 +105,7 @@ fn a_device_that_is_not_there_is_an_error_that_lists_what_is() {
     assert!(devices.iter().any(|d| d["kind"] == "cpu"));
     let default = devices.iter().find(|d| d["default"] == true).unwrap();
     assert_ne!(default["kind"], "software", "a software adapter is never the default");
-    assert!(ok(dir.path(), &["devices"]).contains("* is what a bare run takes"));
+    assert!(ok(dir.path(), &["devices"]).contains("* is taken where --device names none"));
 }
 
 #[test]

@@ -6,9 +6,11 @@ use std::str::FromStr;
 use burn::tensor::Device;
 use clap::Args;
 
+use super::{terminal, words};
 use crate::compute::shaders::Gpu;
 use crate::compute::{DeviceInfo, Devices, Request, choose, choose_all, list, tuning};
-use crate::error::{Error, Result};
+use crate::data::{Identity, Loaded, load};
+use crate::error::{Error, ErrorKind, Result};
 use crate::names::unknown;
 
 /// Where to compute; shared by all commands that do.
@@ -108,6 +110,24 @@ pub struct DataArgs {
     /// if they are in none
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+}
+
+impl DataArgs {
+    /// Loads a data set that nobody named: where MNIST is not to be had, the sample takes its place. `command` is what is run.
+    pub fn load_or_sample(&self, identity: &mut Identity, command: &str) -> Result<Loaded> {
+        match load(identity, self.data_dir.as_deref(), &mut terminal::tell) {
+            Err(e) if *identity == Identity::Mnist && self.data_dir.is_none() && e.kind() == ErrorKind::MissingData => {
+                let why = words::command(&format!("{command} --dataset mnist"));
+                eprintln!(
+                    "notice: MNIST is not here and could not be downloaded: training on the bundled sample of 5,000 digits"
+                );
+                eprintln!("        why, and where files may be put: {why}");
+                *identity = Identity::MnistSample;
+                load(identity, None, &mut terminal::tell)
+            }
+            other => other,
+        }
+    }
 }
 
 /// Which weights of a run: `best`, `last` or `epoch-N`.

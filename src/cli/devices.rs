@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::report::experiment::text_table;
 use crate::runs::verified::is_remembered;
 
-/// List the adapters of every API and the CPU backend, and mark the one that a bare run takes.
+/// List the adapters of every API and the CPU backend, and mark the one that is taken where none is named.
 ///
 /// A software adapter (a GPU imitated by the CPU) is never taken unless it is named with --device.
 #[derive(Args)]
@@ -66,7 +66,7 @@ pub fn run(args: DevicesArgs) -> Result<()> {
         }
     }
     say!(
-        "* is what a bare run takes; verified: found to compute what the CPU computes, as the first training on it asks"
+        "* is taken where --device names none; verified: its numbers were compared with the CPU's, as before the first training"
     );
     Ok(())
 }

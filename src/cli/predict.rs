@@ -9,8 +9,8 @@ use super::args::{Checkpoint, DeviceArgs};
 use super::output::print_json;
 use super::terminal::say;
 use super::words;
-use crate::error::Result;
-use crate::runs::Trained;
+use crate::error::{Error, Result};
+use crate::runs::{RunDir, Trained};
 
 /// Ask weights, of a run or in a file, about images: PNG, JPEG or BMP of any size.
 ///
@@ -28,8 +28,8 @@ pub struct PredictArgs {
     #[arg(long, default_value = "best")]
     checkpoint: Checkpoint,
     /// How many classes to name
-    #[arg(long, default_value_t = 3)]
-    top: usize,
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    top: u16,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -38,6 +38,9 @@ pub struct PredictArgs {
 }
 
 pub fn run(args: PredictArgs) -> Result<()> {
+    if let Some(run) = args.images.iter().find(|path| RunDir::is_at(path)) {
+        return Err(Error::usage(format!("{} is a run: name it first, and the pictures behind it", run.display())));
+    }
     let (device, _) = args.device.open()?;
     let trained = Trained::open(&args.run, args.checkpoint.name(), &device)?;
     let (mut rows, mut failed) = (Vec::new(), None);
@@ -52,7 +55,7 @@ pub fn run(args: PredictArgs) -> Result<()> {
                 continue;
             }
         };
-        let top = guesses.iter().take(args.top.max(1));
+        let top = guesses.iter().take(usize::from(args.top));
         if args.json {
             let top: Vec<_> = top.map(|g| json!({"class": g.class, "probability": g.probability})).collect();
             rows.push(json!({"image": path, "top": top}));

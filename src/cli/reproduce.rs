@@ -32,6 +32,8 @@ struct Reference {
     dataset: &'static str,
     presets: &'static [&'static str],
     epochs: usize,
+    /// Train images there.
+    images: usize,
     title: &'static str,
     /// The runs that were timed there.
     timed: &'static [&'static str],
@@ -46,6 +48,7 @@ const MNIST: Reference = Reference {
     dataset: "mnist",
     presets: &MNIST_EXERCISE,
     epochs: 50,
+    images: 60_000,
     title: "The MNIST exercise, reproduced",
     timed: &["linear_v0-mse", "linear_v1-mse", "linear_v1-bn-mse", "linear_v1-bn-ce-on-probabilities"],
     seconds: 1503.0,
@@ -60,6 +63,7 @@ const CIFAR10: Reference = Reference {
     dataset: "cifar10",
     presets: &CIFAR10_EXERCISE,
     epochs: 15,
+    images: 50_000,
     title: "The CIFAR-10 exercise, reproduced",
     timed: &["vgg11-ce"],
     seconds: 335.0,
@@ -112,8 +116,8 @@ pub fn run(args: ReproduceArgs) -> Result<()> {
         Exercise::Mnist => (MNIST, "reproduce-mnist"),
         Exercise::Cifar10 => (CIFAR10, "reproduce-cifar10"),
     };
-    let identity: Identity = args.dataset.as_deref().unwrap_or(reference.dataset).parse()?;
-    let recipe = |preset: &&str| -> Result<Recipe> {
+    let mut identity: Identity = args.dataset.as_deref().unwrap_or(reference.dataset).parse()?;
+    let recipe = |identity: &Identity, preset: &str| -> Result<Recipe> {
         let preset = Recipe::preset(preset)?;
         let takes_width = preset.network.entry().is_some_and(|entry| entry.takes.contains(&"width"));
         let network = preset.network.clone();
@@ -128,11 +132,18 @@ pub fn run(args: ReproduceArgs) -> Result<()> {
         recipe.validate()?;
         Ok(recipe)
     };
-    let recipes: Vec<Recipe> = reference.presets.iter().map(recipe).collect::<Result<_>>()?;
-    let Loaded { dataset, origin } = load(&identity, args.data.data_dir.as_deref(), &mut terminal::tell)?;
+    // Before anything is downloaded.
+    reference.presets.iter().try_for_each(|preset| recipe(&identity, preset).map(drop))?;
+    let Loaded { dataset, origin } = match args.dataset {
+        Some(_) => load(&identity, args.data.data_dir.as_deref(), &mut terminal::tell)?,
+        None => args.data.load_or_sample(&mut identity, &format!("reproduce {}", reference.dataset))?,
+    };
     let dataset = Arc::new(dataset);
-    let job = |recipe: &Recipe| Ok(Job { name: recipe.short_name(), plan: Plan::new(recipe, &dataset)? });
-    let jobs: Vec<Job> = recipes.iter().map(job).collect::<Result<_>>()?;
+    let job = |preset: &&str| {
+        let recipe = recipe(&identity, preset)?;
+        Ok(Job { name: recipe.short_name(), plan: Plan::new(&recipe, &dataset)? })
+    };
+    let jobs: Vec<Job> = reference.presets.iter().map(job).collect::<Result<_>>()?;
     let (devices, _) = args.device.open_all()?;
     jobs.iter().try_for_each(|job| job.plan.check_devices(&devices))?;
     let experiment = args.name.unwrap_or_else(|| folder.into());
@@ -152,7 +163,7 @@ fn report(runs: Vec<Run>, session: &Session<'_>, plan: &Plan, reference: &Refere
     let seconds: f64 = timed.map(Run::seconds).sum();
     let (recipe, data) = (plan.recipe(), plan.data());
     let train_images = thousands(data.train.len() as u64);
-    let intro = vec![
+    let mut intro = vec![
         format!(
             "tinderbox {} on {}; {} ({}), {train_images} train and {} test images; batch {}, {} epochs, seed {}.",
             env!("CARGO_PKG_VERSION"),
@@ -173,6 +184,13 @@ fn report(runs: Vec<Run>, session: &Session<'_>, plan: &Plan, reference: &Refere
         ),
         reference.note.into(),
     ];
+    if recipe.epochs < reference.epochs || data.train.len() < reference.images {
+        intro.push(format!(
+            "The reference's claims are about {} epochs on {} images. These runs are smaller, and may not show them.",
+            reference.epochs,
+            thousands(reference.images as u64)
+        ));
+    }
     let claims = (reference.claims)(&runs);
     let experiment = Experiment { title: reference.title.into(), intro, runs, claims };
     let page = write(&experiment, folder)?;

@@ -11,13 +11,16 @@ use super::terminal::{self, say};
 use super::{signals, words};
 use crate::compute::cpu;
 use crate::compute::shaders::Gpu;
-use crate::data::{Dataset, Identity, Loaded, load};
+use crate::data::{Dataset, Loaded, load};
 use crate::error::{Error, ErrorKind, Result};
 use crate::recipe::{DEFAULT_PRESET, PRESETS, Recipe, file};
 use crate::report::console::{duration, epochs};
 use crate::runs::{Job, RunDir, Saved, Session, is_finished, older_count, resume_point, sweep};
 use crate::training::{Plan, TrainState};
 use crate::window::live::{self, Feed};
+
+/// A train loss so many times that of guessing is no slow start.
+const DIVERGED: f64 = 3.0;
 
 /// Train a network and keep the run: recipe, curves, charts, checkpoints and weights.
 #[derive(Args, Default)]
@@ -114,8 +117,12 @@ fn fresh(args: &TrainArgs) -> Result<()> {
         recipe.network(shape, classes)?; // before anything is downloaded
     }
     let named = args.recipe.has("dataset") || args.file().is_some();
-    let data_dir = args.data.as_ref().and_then(|data| data.data_dir.as_deref());
-    let Loaded { dataset, origin } = load_data(&mut recipe, data_dir, !named)?;
+    let data = args.data.clone().unwrap_or_default();
+    let Loaded { dataset, origin } = if named {
+        load(&recipe.dataset, data.data_dir.as_deref(), &mut terminal::tell)?
+    } else {
+        data.load_or_sample(&mut recipe.dataset, "train")?
+    };
     let dataset = Arc::new(dataset);
     let plan = Plan::new(&recipe, &dataset)?; // before any device starts
     let jobs = jobs(sweep, &recipe, &dataset)?;
@@ -148,7 +155,11 @@ fn resume(args: &TrainArgs, dir: RunDir) -> Result<()> {
     let saved = resume_point(&dir, name, &mut terminal::tell)?.saved();
     // Before anything is read or downloaded.
     if is_finished(&dir, saved.as_ref(), &recipe)? {
-        say!("{} is finished: {}; --epochs N trains on", dir.path().display(), epochs(recipe.epochs));
+        say!(
+            "{} is finished: {}. To train it longer, give more: --epochs N",
+            dir.path().display(),
+            epochs(recipe.epochs)
+        );
         return Ok(());
     }
     let recorded = dir.data_dir();
@@ -256,27 +267,6 @@ fn run_sweep(args: &TrainArgs, session: &Session<'_>, name: &str, jobs: &[Job]) 
     Err(Error::new(ErrorKind::Training, message))
 }
 
-/// Loads the recipe's data. A run that named none falls back to the sample where MNIST is not to be had.
-fn load_data(recipe: &mut Recipe, data_dir: Option<&Path>, may_fall_back: bool) -> Result<Loaded> {
-    match load(&recipe.dataset, data_dir, &mut terminal::tell) {
-        Err(e)
-            if may_fall_back
-                && recipe.dataset == Identity::Mnist
-                && data_dir.is_none()
-                && e.kind() == ErrorKind::MissingData =>
-        {
-            let why = words::command("train --dataset mnist");
-            eprintln!(
-                "notice: MNIST is not here and could not be downloaded: training on the bundled sample of 5,000 digits"
-            );
-            eprintln!("        why, and where files may be put: {why}");
-            recipe.dataset = Identity::MnistSample;
-            load(&recipe.dataset, None, &mut terminal::tell)
-        }
-        other => other,
-    }
-}
-
 fn summarize(plan: &Plan, state: &TrainState, dir: &RunDir) -> Result<()> {
     let (recipe, history) = (plan.recipe(), &state.progress.history);
     let seconds: f64 = history.iter().map(|m| m.seconds).sum();
@@ -292,6 +282,12 @@ fn summarize(plan: &Plan, state: &TrainState, dir: &RunDir) -> Result<()> {
         best.test_accuracy,
         best.epoch
     );
+    let (guessing, last) = (recipe.loss.of_guessing(plan.data().classes.len()), history[history.len() - 1].train_loss);
+    if last > DIVERGED * guessing {
+        eprintln!(
+            "notice: the train loss is far above {guessing:.2}, that of guessing: training has diverged. A smaller --lr helps"
+        );
+    }
     say!("report: {}", dir.file("report.html").display());
     let run = words::path(dir.path());
     say!("next:   {}", words::command(&format!("serve {run}")));

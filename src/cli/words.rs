@@ -49,10 +49,10 @@ fn advice_words(advice: &Advice) -> String {
         Advice::OtherRun(runs) if runs.is_empty() => "; `tinderbox train` makes one".into(),
         Advice::OtherRun(runs) => {
             let runs: Vec<String> = runs.iter().map(|run| path(run)).collect();
-            format!(". The latest that there are: {}", runs.join(", "))
+            format!(". There is {}", runs.join(", "))
         }
         Advice::MoreEpochs(done) => format!(": --epochs must be at least {done}"),
-        Advice::OtherPort => "; choose another one, with --port or --listen".into(),
+        Advice::OtherPort => "; choose another port".into(),
         Advice::BuildPage => {
             ". The page is built by `wasm-pack build web --target web --profile page` in the source folder; \
                               --page names the folder with index.html"

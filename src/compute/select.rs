@@ -28,7 +28,7 @@ pub fn choose(candidates: &[Candidate], request: &Request) -> Result<usize> {
         Request::Best => best_gpu().or_else(cpu),
         Request::Cpu => cpu(),
         Request::Gpu => match best_gpu() {
-            None => return refuse("no GPU found; a software adapter must be named".into()),
+            None => return refuse("no GPU found; one that the CPU imitates is only taken by its name or index".into()),
             found => found,
         },
         Request::Index(index) if *index < candidates.len() => Some(*index),

@@ -40,10 +40,10 @@ pub(super) fn load(dir: &Path, notices: Notices<'_>) -> Result<Loaded> {
                        to have it split";
         return Err(Error::invalid_file(dir, message));
     }
-    if classes.is_empty() || classes.len() > MAX_CLASSES {
+    if classes.len() < 2 || classes.len() > MAX_CLASSES {
+        let found = if classes.len() == 1 { format!("one, {}", classes[0]) } else { classes.len().to_string() };
         let message = format!(
-            "expected 1 to {MAX_CLASSES} subfolders, one a class (or train/ and test/ with these), found {}",
-            classes.len()
+            "expected 2 to {MAX_CLASSES} subfolders, one a class (or train/ and test/ with these), found {found}"
         );
         return Err(Error::invalid_file(dir, message));
     }
@@ -76,7 +76,7 @@ pub(super) fn load(dir: &Path, notices: Notices<'_>) -> Result<Loaded> {
         return Err(Error::invalid_file(dir, message));
     }
     let colour = train.iter().chain(&test).any(|(image, _)| image.color().has_color());
-    let dataset = Dataset::new(split(&train, colour), split(&test, colour), classes);
+    let dataset = Dataset::new(split(&train, colour)?, split(&test, colour)?, classes);
     let dataset = dataset.map_err(|e| e.in_file(dir))?;
     Ok(Loaded { dataset, origin: Origin::Folder(dir.into()) })
 }
@@ -134,7 +134,7 @@ fn decode(files: Vec<Labelled>, broken: &mut Vec<Error>) -> Vec<(DynamicImage, u
     files.into_iter().filter_map(small).collect()
 }
 
-fn split(images: &[(DynamicImage, u8)], colour: bool) -> Split {
+fn split(images: &[(DynamicImage, u8)], colour: bool) -> Result<Split> {
     let side = SIDE as usize;
     let mut split = Split {
         pixels: Vec::new(),
@@ -142,9 +142,9 @@ fn split(images: &[(DynamicImage, u8)], colour: bool) -> Split {
         shape: ImageShape { channels: if colour { 3 } else { 1 }, height: side, width: side },
     };
     for (image, _) in images {
-        split.pixels.extend(to_model_input(image, split.shape, Preprocessing::Picture));
+        split.pixels.extend(to_model_input(image, split.shape, Preprocessing::Picture)?);
     }
-    split
+    Ok(split)
 }
 
 #[cfg(test)]
@@ -204,10 +204,17 @@ mod tests {
     #[test]
     fn grey_images_stay_grey() {
         let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("x")).unwrap();
-        for i in 0..4 {
-            GrayImage::from_pixel(8, 8, Luma([i * 50])).save(dir.path().join(format!("x/{i}.png"))).unwrap();
-        }
+        let grey = |class: &str| {
+            fs::create_dir(dir.path().join(class)).unwrap();
+            for i in 0..4 {
+                let file = dir.path().join(format!("{class}/{i}.png"));
+                GrayImage::from_pixel(8, 8, Luma([i * 50])).save(file).unwrap();
+            }
+        };
+        grey("x");
+        let error = load(dir.path(), &mut silent).err().unwrap();
+        assert!(error.to_string().contains("found one, x"), "a class alone has nothing to be told from: {error}");
+        grey("y");
         assert_eq!(load(dir.path(), &mut silent).unwrap().dataset.shape().channels, 1);
     }
 }

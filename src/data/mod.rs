@@ -3,6 +3,8 @@
 #[cfg(feature = "archive")]
 pub mod cifar;
 mod dataset;
+#[cfg(feature = "picture")]
+mod digit;
 #[cfg(feature = "native")]
 pub mod download;
 #[cfg(feature = "native")]

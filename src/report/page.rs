@@ -76,7 +76,7 @@ fn table(experiment: &Experiment) -> String {
     };
     let rows: String = experiment.rows().iter().map(|row| format!("<tr>{}</tr>\n", cells("td", row))).collect();
     format!(
-        "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Results\"><table>\n<thead><tr>{}</tr></thead>\n\
+        "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Results\"><table class=\"results\">\n<thead><tr>{}</tr></thead>\n\
          <tbody>\n{rows}</tbody>\n</table></div>\n<p class=\"note\">{}</p>",
         cells("th", &COLUMNS.map(String::from)),
         Experiment::TABLE_NOTE
@@ -88,7 +88,11 @@ fn claims(claims: &[Claim]) -> String {
         return String::new();
     }
     let item = |claim: &Claim| {
-        let class = if claim.confirmed { "yes" } else { "no" };
+        let class = match claim.confirmed {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "open",
+        };
         let (text, evidence) = (escape(&claim.text), escape(&claim.evidence));
         format!("<li class=\"{class}\"><strong>{text}</strong> ({}): {evidence}.</li>\n", claim.verdict())
     };
@@ -189,9 +193,10 @@ fn mistakes(detail: &Detail<'_>) -> Result<String> {
             100.0 * evaluation.confidences[i]
         );
     }
+    let these = if count == 0 { "" } else { "; these with the highest probability" };
     Ok(format!(
-        "<section><h2>Most confidently wrong</h2>\n<p class=\"note\">{} of {} test images got another class than theirs; \
-         these with the highest probability.</p>\n<ul class=\"wrong\">\n{items}</ul></section>",
+        "<section><h2>Most confidently wrong</h2>\n<p class=\"note\">{} of {} test images got another class than \
+         theirs{these}.</p>\n<ul class=\"wrong\">\n{items}</ul></section>",
         thousands(count as u64),
         thousands(test.len() as u64)
     ))

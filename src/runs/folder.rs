@@ -253,13 +253,14 @@ fn folders_in(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).into_iter().flatten().flatten().take(10_000).map(|entry| entry.path()).collect()
 }
 
-/// A few runs in the folder, or the first above it that has some, or in `runs`; the latest first.
+/// A few runs in the folder, or the first above it that has some, or in `runs`: those of the same name, then the latest.
 fn runs_near(path: &Path) -> Vec<PathBuf> {
     let all = |folder: &Path| {
         let deeper = folders_in(folder).into_iter().flat_map(|inner| RunDir::all_in(&inner));
         let mut runs: Vec<PathBuf> = RunDir::all_in(folder).into_iter().chain(deeper).collect();
         let written = |run: &PathBuf| fs::metadata(run.join("recipe.toml")).and_then(|file| file.modified()).ok();
-        runs.sort_by_cached_key(|run| std::cmp::Reverse(written(run)));
+        let wanted = |run: &PathBuf| run.file_name() == path.file_name();
+        runs.sort_by_cached_key(|run| std::cmp::Reverse((wanted(run), written(run))));
         runs.truncate(4);
         runs
     };

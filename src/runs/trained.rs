@@ -92,7 +92,8 @@ impl Trained {
     /// # Errors
     /// Io or invalid data: the file is no image. Device: the result cannot be read.
     pub fn predict(&self, path: &Path) -> Result<Vec<Guess>> {
-        let pixels = to_model_input(&open_image(path)?, self.metadata.shape, self.metadata.preprocessing);
+        let Metadata { shape, preprocessing, .. } = self.metadata;
+        let pixels = to_model_input(&open_image(path)?, shape, preprocessing).map_err(|e| e.in_file(path))?;
         let input = one_image(&pixels, self.metadata.shape, &self.device);
         let probabilities = softmax(self.model.forward(input), 1).flatten::<1>(0, 1);
         let probabilities = pollster::block_on(read(probabilities))?;

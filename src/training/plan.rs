@@ -168,7 +168,9 @@ impl Plan {
 
 fn check_batches(n: usize, size: usize, network: &Network) -> Result<()> {
     if size > n {
-        let advice = Advice::SmallerBatch(Some((n / 8).clamp(2, 128).min(n)));
+        // Not so small that it takes long, and none that leaves an image alone.
+        let fits = |size: &usize| *size <= n / 2 && n % size != 1;
+        let advice = Advice::SmallerBatch([128, 64, 32, 16, 8, 4, 2].into_iter().find(fits).or(Some(n)));
         return Err(Error::usage(format!("batch size is {size}, but there are {n} train images")).advise(advice));
     }
     // A layer that normalizes maps has their pixels to compare, so there one image is enough.

@@ -223,7 +223,7 @@ impl Session {
         let Metadata { shape, preprocessing, .. } = &loaded.manifest.metadata;
         let picture = RgbaImage::from_raw(width, height, rgba).filter(|picture| picture.width() * picture.height() > 0);
         let picture = picture.ok_or_else(|| JsError::new("the image is empty"))?;
-        Ok(to_model_input(&DynamicImage::ImageRgba8(picture), *shape, *preprocessing))
+        to_model_input(&DynamicImage::ImageRgba8(picture), *shape, *preprocessing).map_err(thrown)
     }
 
     /// Asks the model in a place about one image, as [`prepare`](Self::prepare) gives it: probabilities, one a class.

@@ -11,7 +11,16 @@ const CHARTS = [
   ["test_accuracy", "Test accuracy in percent", 2],
 ];
 const logSwitch = document.getElementById("log");
+// Losses of different kinds on one axis hide each other.
+const ends = runs.map((run) => run.metrics.at(-1)?.train_loss).filter((loss) => loss > 0);
+logSwitch.checked = Math.max(...ends) > 8 * Math.min(...ends);
 let drawn = [];
+
+// A little room around the values, but no more than there can be.
+function percent(_, low, high) {
+  const room = Math.max(1, 0.08 * (high - low));
+  return [Math.max(0, low - room), Math.min(100, high + room)];
+}
 
 function draw() {
   drawn.forEach((plot) => plot.destroy());
@@ -33,8 +42,15 @@ function draw() {
       title, width, height: Math.round(Math.min(360, Math.max(220, width * 0.45))),
       cursor: { focus: { prox: 24 } },
       focus: { alpha: 0.35 },
-      scales: { x: { time: false }, y: log ? { distr: 3 } : {} },
-      axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }, { ...axis, size: 58 }],
+      scales: {
+        x: { time: false, ...(last === 1 ? { range: [0.5, 1.5] } : {}) },
+        y: log ? { distr: 3 } : key === "test_accuracy" ? { range: percent } : {},
+      },
+      axes: [
+        { ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] },
+        // As wide as the longest number.
+        { ...axis, size: (_, texts) => Math.max(58, 16 + 7 * Math.max(0, ...(texts ?? []).map((text) => text.length))) },
+      ],
       series: [
         { label: "epoch", value: (_, epoch) => String(epoch ?? last) },
         ...runs.map((run, i) => ({
