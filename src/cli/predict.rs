@@ -14,8 +14,8 @@ use crate::runs::{RunDir, Trained};
 
 /// Ask weights, of a run or in a file, about images: PNG, JPEG or BMP of any size.
 ///
-/// For a run on MNIST a digit may be dark on light or light on dark, anywhere on the image: it is cut out, scaled and
-/// centred as MNIST's digits were. Any other run takes the middle of the picture, as in training.
+/// For a run on MNIST the digit may be dark on light or light on dark, anywhere on a drawing or a photo: it is cut out,
+/// scaled and centred as MNIST's digits were. Any other run takes the middle of the picture, as in training.
 #[derive(Args)]
 #[command(after_help = "Example: tinderbox predict runs/mnist/linear_v1-bn-ce seven.png photo.jpg")]
 pub struct PredictArgs {

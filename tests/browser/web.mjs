@@ -348,7 +348,7 @@ try {
   await check("what every layer makes of an image", plain, {}, async (page) => {
     await ready(page);
     const { counts, hidden, responses, probabilities, logits } = await page.evaluate(async () => {
-      const rgba = Uint8Array.from({ length: 4 * 28 * 28 }, (_, i) => (i % 4 === 3 ? 255 : (i >> 4) % 256));
+      const rgba = Uint8Array.from({ length: 4 * 28 * 28 }, (_, i) => (i % 4 === 3 ? 255 : (i >> 2) % 28 > 9 && (i >> 2) % 28 < 14 ? 220 : (i >> 9) % 8)); // a bar
       const { seen, answers: [{ probabilities }], responses } = await globalThis.tinderboxTest("ask", [1, rgba.buffer, 28, 28]);
       const layers = [];
       for (let layer = 0; layer < 8; layer++) layers.push([...await globalThis.tinderboxTest("activations", [seen, layer])]);
