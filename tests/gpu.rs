@@ -16,9 +16,10 @@ use tinderbox::compute::{AdapterKind, Devices, LossKind, Request, choose, list};
 use tinderbox::data::{Identity, ImageShape, Split, load};
 use tinderbox::network::{Architecture, Model, Noise, Precision, flat};
 use tinderbox::notice::silent;
-use tinderbox::recipe::{Augment, Recipe};
+use tinderbox::recipe::{Augment, Flip, Recipe};
 use tinderbox::training::batches::DeviceSplit;
-use tinderbox::training::{Event, Observer, Observers, Plan, metrics, train, verify};
+use tinderbox::training::metrics::{self, Measure};
+use tinderbox::training::{Event, Observer, Observers, Plan, Views, train, verify};
 
 #[test]
 fn batches_are_the_same_on_every_device() {
@@ -36,7 +37,7 @@ fn batches_are_the_same_on(device: &Device) {
         shape,
     };
     let (cpu, gpu) = (DeviceSplit::new(&split, &Device::flex()), DeviceSplit::new(&split, device));
-    for augment in [Augment { crop: 0, flip: false }, Augment { crop: 2, flip: true }] {
+    for augment in [Augment { crop: 0, flip: Flip::Never }, Augment { crop: 2, flip: Flip::Random }] {
         let orders = (cpu.shuffled(5, 1, augment), gpu.shuffled(5, 1, augment));
         for range in [0..8, 8..16, 16..23] {
             let (a, b) = (cpu.batch(&orders.0, range.clone()), gpu.batch(&orders.1, range));
@@ -68,7 +69,7 @@ fn shaders_agree_on(device: &Device) {
     assert!(with.uses_shaders(), "wgpu is handed WGSL");
     let without = DeviceSplit::new(&split, device).without_shaders();
     let on_cpu = DeviceSplit::new(&split, &Device::flex());
-    let augment = Augment { crop: 2, flip: true };
+    let augment = Augment { crop: 2, flip: Flip::Random };
     let order = with.shuffled(1, 1, augment);
     let values = |images: burn::tensor::Tensor<4>| images.into_data().try_to_vec::<f32>().unwrap();
     for range in [0..1, 1..1030, 1030..1037] {
@@ -82,7 +83,8 @@ fn shaders_agree_on(device: &Device) {
         let measure = |split: &DeviceSplit, batch| {
             let model = recipe.model(shape, 10, &split.device()).unwrap();
             let never = AtomicUsize::new(0);
-            pollster::block_on(metrics::evaluate(&model, split, loss, 10, batch, &never)).unwrap()
+            let how = Measure { loss, classes: 10, batch_size: batch, views: Views::Plain };
+            pollster::block_on(metrics::evaluate(&model, split, how, &never)).unwrap()
         };
         let expected = measure(&on_cpu, 1037);
         for (split, batch) in [(&with, 1037), (&with, 100), (&without, 500)] {

@@ -14,7 +14,7 @@ use tinderbox::data::{Dataset, Identity, load};
 use tinderbox::error::Result;
 use tinderbox::network::flat;
 use tinderbox::notice::silent;
-use tinderbox::recipe::{Augment, OptimizerConfig, Recipe};
+use tinderbox::recipe::{Augment, Flip, OptimizerConfig, Recipe};
 use tinderbox::training::{Event, Observer, Observers, Plan, Progress, TrainState, Uninterrupted, train_with};
 use tinderbox::weights;
 
@@ -75,7 +75,7 @@ fn recipes() -> Vec<Recipe> {
         Recipe { optimizer: OptimizerConfig::Sgd { momentum: 0.9, nesterov: true, weight_decay }, ..base },
         Recipe {
             optimizer: OptimizerConfig::Adam { weight_decay: 0.0 },
-            augment: Augment { crop: 2, flip: true },
+            augment: Augment { crop: 2, flip: Flip::Random },
             network: dropout,
             ..adam.clone()
         },

@@ -23,30 +23,33 @@ let current;
 /** @param {string} reason */
 async function fall(reason) {
   if ($('device').value === 'cpu') return;
-  await start('cpu', reason);
+  await start('cpu', reason, 'warn');
 }
 
 /**
  * @param {string} kind
+ * @param {string} [reason] why it is not WebGPU
+ * @param {string} [look] of the badge: a browser without WebGPU is as good as another, a GPU that fails is not
  * @returns {Promise<void>}
  */
-async function start(kind, reason = '') {
+async function start(kind, reason = '', look = '') {
   state.starting = true;
   enable(false);
   $('device').value = kind;
   badge('', `starting ${kind === 'cpu' ? 'the CPU' : 'WebGPU'} …`);
   const mine = startWorker(events, reason);
-  let works = kind === 'cpu';
+  let [opened, works] = [false, kind === 'cpu'];
   current = mine;
   try {
     const { device, ...offers } = await ask('open', [kind]);
+    opened = true;
     if (kind === 'webgpu') {
       badge('', `${device.name || 'WebGPU'}: being compared with the CPU …`);
       const { replayed } = await ask('verify'); // throws where the adapter computes something else
       badge('good', `${device.name || 'adapter without a name'} · WebGPU · computes what the CPU computes`);
       $('badge').title = replayed ? 'Training steps are recorded once and replayed.' : 'Training steps are handed on operation by operation.';
     } else {
-      badge(reason ? 'warn' : '', `CPU${reason ? ` · no WebGPU: ${reason}` : ''}`);
+      badge(look, `CPU${reason ? ` · no WebGPU: ${reason}` : ''}`);
     }
     takeOffers(offers);
     await newScreen();
@@ -57,7 +60,7 @@ async function start(kind, reason = '') {
     enable(true);
   } catch (error) {
     if (mine !== current) return; // a newer start is under way
-    if (!works) return start('cpu', wordsOf(error));
+    if (!works) return start('cpu', wordsOf(error), opened ? 'warn' : '');
     badge('warn', 'failed');
     say(`The page cannot start: ${wordsOf(error)}`);
   }
@@ -95,7 +98,6 @@ $('filter').onchange = guarded(async () => { keep('filter', $('filter').value); 
 $('classify').onclick = guarded(classify);
 $('models').onchange = guarded(async () => { await choose(Number($('models').value)); keep('main', state.about?.name ?? ''); });
 $('device').onchange = guarded(() => { keep('device', $('device').value); return start($('device').value); });
-$('start').onclick = guarded(train);
 $('pause').onclick = guarded(async () => {
   const pausing = $('pause').textContent === 'Pause';
   $('pause').textContent = pausing ? 'Go on' : 'Pause';
@@ -110,7 +112,10 @@ const fileName = () => `${(state.about?.name ?? 'weights').replace(/\.(safetenso
 $('save').onclick = guarded(async () => download(fileName(), new Uint8Array(await ask('save_model')), 'application/octet-stream'));
 $('bench').onclick = guarded(bench);
 $('bench-save').onclick = guarded(() => download('tinderbox-bench.json', JSON.stringify(report, null, 1), 'application/json'));
-$('recipe').onsubmit = (event) => event.preventDefault();
+$('recipe').onsubmit = guarded(async (/** @type {Event} */ event) => { // the button, or Enter in a field
+  event.preventDefault();
+  await train();
+});
 $('preset').onchange = guarded(choosePreset);
 
 /** @param {File[]} files */

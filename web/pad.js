@@ -24,7 +24,11 @@ function contextOf(canvas, options = {}) {
 export function paint() {
   pen.fillStyle = '#000';
   pen.fillRect(0, 0, 280, 280);
-  if (picture) pen.drawImage(picture, 0, 0, 280, 280);
+  if (picture) {
+    const scale = 280 / Math.max(picture.width, picture.height);
+    const [width, height] = [picture.width * scale, picture.height * scale];
+    pen.drawImage(picture, (280 - width) / 2, (280 - height) / 2, width, height);
+  }
   Object.assign(pen, { strokeStyle: '#fff', fillStyle: '#fff', lineWidth: 22, lineCap: 'round', lineJoin: 'round' });
   for (const stroke of strokes) {
     pen.beginPath();
@@ -52,8 +56,21 @@ pad.onpointermove = (event) => {
   if (!event.buttons || !strokes.length) return;
   strokes[strokes.length - 1].push(place(event));
   paint();
+  answerWhileDrawing();
 };
 pad.onpointerup = guarded(() => askAgain());
+
+// One question at a time, so that the pen does not wait for the answers; the last stroke's comes with the pen's lifting.
+let answering = false;
+const answerWhileDrawing = guarded(async () => {
+  if (answering) return;
+  answering = true;
+  try {
+    await askAgain();
+  } finally {
+    answering = false;
+  }
+});
 pad.onkeydown = (event) => {
   if (event.key === 'Delete' || event.key === 'Backspace' || event.key === 'Escape') $('clear').click();
   if (event.key === 'z' && (event.ctrlKey || event.metaKey)) $('undo').click();

@@ -9,12 +9,19 @@ import { ask } from './worker-client.js';
 
 /** @typedef {{ steps?: number, losses?: number[], first_step?: number, epoch?: import('./common.js').Epoch, notice?: string }} TrainEvent */
 
+let takingOver = false;
+// From its first epoch on the network that trains answers, and after each one anew.
 async function takeOver() {
+  if (takingOver) return;
+  takingOver = true;
   try {
     state.about = await ask('about');
     await showFilters();
     await askAgain();
-  } catch { /* the device was changed: whoever changed it says so */ }
+    if (state.training) $('model-about').textContent = `answering: the network that is being trained, after epoch ${state.history.length}`;
+  } catch { /* the device was changed: whoever changed it says so */ } finally {
+    takingOver = false;
+  }
 }
 
 let drawn = 0;
@@ -28,7 +35,7 @@ export function onTrain({ steps, losses, first_step = 0, epoch, notice }) {
   }
   if (epoch) {
     state.history.push(epoch);
-    if (state.history.length === 1) takeOver(); // what answers from now on is the network that trains
+    takeOver();
     $('progress').textContent = `epoch ${epoch.epoch} of ${state.epochs}: train loss ${epoch.train_loss.toFixed(4)}, test loss ${epoch.test_loss.toFixed(4)}, ` +
       `accuracy ${epoch.test_accuracy.toFixed(2)} %, ${epoch.seconds.toFixed(2)} s, ${Math.round(epoch.images_per_second).toLocaleString('en')} images/s`;
   }
@@ -72,7 +79,8 @@ async function run(recipe) {
     }
     const about = await ask('about');
     const bytes = await ask('save_model');
-    const name = `${about.name} (${state.models.length})`;
+    const before = state.models.filter((model) => model.about.name === about.name || model.about.name.startsWith(`${about.name} (`)).length;
+    const name = before ? `${about.name} (${before + 1})` : about.name;
     state.models.push({ about: { ...about, name }, bytes: new Uint8Array(bytes).buffer });
     await choose(state.models.length - 1);
     keep('main', '');

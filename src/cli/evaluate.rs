@@ -12,13 +12,15 @@ use super::terminal::{self, say};
 use crate::data::{Identity, Loaded, load};
 use crate::error::Result;
 use crate::runs::{RunDir, Trained};
+use crate::training::Views;
 use crate::training::batches::DeviceSplit;
-use crate::training::metrics::{evaluate, evaluation_batch};
+use crate::training::metrics::{Measure, evaluate, evaluation_batch};
 
 /// Measure weights, of a run or in a file, on the test set they were trained with.
 #[derive(Args)]
 #[command(after_help = "Examples: tinderbox evaluate runs/mnist/linear_v1-bn-ce --checkpoint last
-          tinderbox evaluate weights.safetensors --dataset mnist")]
+          tinderbox evaluate weights.safetensors --dataset mnist
+          tinderbox evaluate runs/cifar10/resnet9-ce --tta mirror")]
 pub struct EvaluateArgs {
     /// Folder of a run, or a file that the page or `export` wrote
     run: PathBuf,
@@ -28,6 +30,9 @@ pub struct EvaluateArgs {
     /// Which weights: best, last or epoch-N
     #[arg(long, default_value = "best")]
     checkpoint: Checkpoint,
+    /// Test-time augmentation, which views of an image are averaged: off, mirror or mirror+shift; not for digits
+    #[arg(long, value_name = "VIEWS", default_value_t = Views::Plain)]
+    tta: Views,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -50,21 +55,27 @@ pub fn run(args: EvaluateArgs) -> Result<()> {
         _ => trained.check_data(&dataset)?,
     }
     let split = DeviceSplit::new(&dataset.test, &device);
-    let (classes, batch) = (dataset.classes.len(), evaluation_batch(recipe.batch_size));
     let never = AtomicUsize::new(0);
-    let measured = pollster::block_on(evaluate(&trained.model, &split, recipe.loss, classes, batch, &never))?;
+    let how = Measure {
+        loss: recipe.loss,
+        classes: dataset.classes.len(),
+        batch_size: evaluation_batch(recipe.batch_size),
+        views: args.tta,
+    };
+    let measured = pollster::block_on(evaluate(&trained.model, &split, how, &never))?;
     if args.json {
         return print_json(&json!({
             "run": args.run, "checkpoint": dir.as_ref().map(|_| args.checkpoint.name()), "epoch": trained.epoch, "device": info,
-            "test_images": split.len(), "loss": measured.loss, "accuracy": measured.accuracy,
+            "tta": args.tta.to_string(), "test_images": split.len(), "loss": measured.loss, "accuracy": measured.accuracy,
             "classes": dataset.classes, "confusion": measured.confusion,
         }));
     }
     say!(
-        "{}{} on {} test images: {} loss {:.5}, accuracy {:.2} % (on {info})",
+        "{}{} on {} test images{}: {} loss {:.5}, accuracy {:.2} % (on {info})",
         trained.name,
         trained.epoch.map(|epoch| format!(" after epoch {epoch}")).unwrap_or_default(),
         split.len(),
+        if args.tta == Views::Plain { String::new() } else { format!(", tta {}", args.tta) },
         recipe.loss,
         measured.loss,
         measured.accuracy

@@ -15,8 +15,9 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::network::Network;
 use crate::recipe::{DEFAULT_PRESET, Recipe, change_typed};
+use crate::training::Views;
 use crate::training::batches::DeviceSplit;
-use crate::training::metrics::{evaluate, evaluation_batch};
+use crate::training::metrics::{Measure, evaluate, evaluation_batch};
 use crate::weights::{self, Metadata};
 
 /// Take weights that PyTorch saved: measure them, and write them as a file that evaluate, predict and the page use.
@@ -99,8 +100,8 @@ pub fn run(args: ImportArgs) -> Result<()> {
     let trained = load_onto(&device)?;
     let split = DeviceSplit::new(&dataset.test, &device);
     let (loss, classes, never) = (recipe.loss, dataset.classes.len(), AtomicUsize::new(0));
-    let measured = evaluate(&trained, &split, loss, classes, evaluation_batch(recipe.batch_size), &never);
-    let measured = pollster::block_on(measured)?;
+    let how = Measure { loss, classes, batch_size: evaluation_batch(recipe.batch_size), views: Views::Plain };
+    let measured = pollster::block_on(evaluate(&trained, &split, how, &never))?;
     say!(
         "{} on {} test images: accuracy {:.2} %, {loss} loss {:.5} (on {info})",
         args.file.display(),

@@ -36,10 +36,19 @@ impl Init {
 
     /// A trained parameter, uniform in `-bound..bound`.
     pub fn uniform<const D: usize>(&mut self, shape: [usize; D], bound: f32) -> Param<Tensor<D>> {
-        let n = shape.iter().product();
+        let values = self.draw(shape.iter().product(), bound);
+        self.given(values, shape)
+    }
+
+    /// So many values, uniform in `-bound..bound`.
+    pub fn draw(&mut self, n: usize, bound: f32) -> Vec<f32> {
         // 24 random bits fill an f32's mantissa: k / 2^24 in [0, 1).
         let mut unit = || (self.rng.next_u32() >> 8) as f32 / (1u32 << 24) as f32;
-        let values: Vec<f32> = (0..n).map(|_| (2.0 * unit() - 1.0) * bound).collect();
+        (0..n).map(|_| (2.0 * unit() - 1.0) * bound).collect()
+    }
+
+    /// A trained parameter of these values.
+    pub fn given<const D: usize>(&mut self, values: Vec<f32>, shape: [usize; D]) -> Param<Tensor<D>> {
         let tensor = Tensor::from_data(TensorData::new(values, shape), &self.device);
         self.trained(tensor)
     }

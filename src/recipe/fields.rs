@@ -86,7 +86,7 @@ pub static FIELDS: [Field; 24] = [
     },
     Field {
         help: "how the learning rate changes: constant, step:SIZE:GAMMA (times GAMMA after every SIZE epochs), cosine, or \
-               one-cycle:WARMUP",
+               one-cycle:WARMUP, triangle:START:WARMUP:END",
         default: Default::Preset,
         ..row(Optimization, "schedule", "schedule", "SCHEDULE", FieldKind::Text(&Schedule::EXAMPLES))
     },
@@ -114,7 +114,7 @@ pub static FIELDS: [Field; 24] = [
         ..row(Optimization, "optimizer.weight_decay", "weight-decay", "DECAY", FROM_0)
     },
     Field {
-        help: "random shifts and mirroring of the train images: on (crop4-flip), off, or for example crop2",
+        help: "random shifts and mirroring of the train images: on (crop4-flip), off, or for example crop2 or crop2-alternating",
         ..row(Data, "augment", "augment", "AUGMENT", FieldKind::Text(&Augment::EXAMPLES))
     },
     Field {

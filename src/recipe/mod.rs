@@ -16,7 +16,7 @@ mod presets;
 mod schedule;
 mod schema;
 
-pub use augment::Augment;
+pub use augment::{Augment, Flip};
 pub use change::{change, change_typed};
 pub use definition::Recipe;
 pub use field::{Applies, Field, FieldKind, Group};

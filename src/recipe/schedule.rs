@@ -27,6 +27,15 @@ pub enum Schedule {
         /// Share of all steps that lead up, above 0 and below 1.
         warmup: f64,
     },
+    /// Along a line up to the base rate and along another one down, a step at a time, as in airbench (Keller Jordan, 2024).
+    Triangle {
+        /// The share of the base rate that it begins at, from 0 to 1.
+        start: f64,
+        /// Share of all steps that lead up, from 0 to below 1.
+        warmup: f64,
+        /// The share of the base rate that it ends at, from 0 to 1.
+        end: f64,
+    },
 }
 
 /// The share of the steps of one cycle that lead up, where nothing else is said; PyTorch's default.
@@ -34,7 +43,7 @@ const DEFAULT_WARMUP: f64 = 0.3;
 
 impl Schedule {
     /// How it can be written.
-    pub const EXAMPLES: [&str; 4] = ["constant", "step:1:0.9", "cosine", "one-cycle:0.3"];
+    pub const EXAMPLES: [&str; 5] = ["constant", "step:1:0.9", "cosine", "one-cycle:0.3", "triangle:0.2:0.23:0.07"];
 
     /// The learning rate of a step (counted from 0 over all epochs).
     pub fn learning_rate(&self, base: f64, step: usize, steps_per_epoch: usize, epochs: usize) -> f64 {
@@ -58,12 +67,18 @@ impl Schedule {
                     anneal(base, end, (step - top) / (last - top))
                 }
             }
+            Self::Triangle { start, warmup, end } => {
+                let (step, all) = (step as f64, (epochs * steps_per_epoch) as f64);
+                let top = (warmup * all).floor();
+                let line = |from: f64, to: f64, at: f64| base * (from + (to - from) * at.min(1.0));
+                if step < top { line(start, 1.0, step / top) } else { line(1.0, end, (step - top) / (all - top)) }
+            }
         }
     }
 
     /// Whether the rate of a step depends on how many epochs follow it.
     pub fn depends_on_epochs(&self) -> bool {
-        matches!(self, Self::Cosine | Self::OneCycle { .. })
+        matches!(self, Self::Cosine | Self::OneCycle { .. } | Self::Triangle { .. })
     }
 
     /// Whether the rate changes at all.
@@ -83,6 +98,15 @@ impl Schedule {
             Self::OneCycle { warmup } if !(warmup > 0.0 && warmup < 1.0) => {
                 refuse("warm-up", warmup.to_string(), "a share of all steps above 0 and below 1")
             }
+            Self::Triangle { warmup, .. } if !(0.0..1.0).contains(&warmup) => {
+                refuse("warm-up", warmup.to_string(), "a share of all steps from 0 to below 1")
+            }
+            Self::Triangle { start, end, .. } => {
+                match [("start", start), ("end", end)].into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
+                    Some((what, share)) => refuse(what, share.to_string(), "a share of the learning rate from 0 to 1"),
+                    None => Ok(()),
+                }
+            }
             _ => Ok(()),
         }
     }
@@ -95,6 +119,7 @@ impl fmt::Display for Schedule {
             Self::Step { step_size, gamma } => write!(f, "step:{step_size}:{gamma}"),
             Self::Cosine => f.write_str("cosine"),
             Self::OneCycle { warmup } => write!(f, "one-cycle:{warmup}"),
+            Self::Triangle { start, warmup, end } => write!(f, "triangle:{start}:{warmup}:{end}"),
         }
     }
 }
@@ -105,19 +130,22 @@ impl FromStr for Schedule {
     fn from_str(text: &str) -> Result<Self> {
         let wrong = || {
             Error::usage(format!(
-                "schedule is '{text}', expected constant, step:SIZE:GAMMA (as in step:1:0.9), cosine, or one-cycle:WARMUP \
-                 (as in one-cycle:0.3)"
+                "schedule is '{text}', expected constant, step:SIZE:GAMMA (as in step:1:0.9), cosine, one-cycle:WARMUP \
+                 (as in one-cycle:0.3), or triangle:START:WARMUP:END (as in triangle:0.2:0.23:0.07)"
             ))
         };
+        let number = |text: &str| text.parse().map_err(|_| wrong());
         match text.split(':').collect::<Vec<_>>()[..] {
             ["constant"] => Ok(Self::Constant),
             ["cosine"] => Ok(Self::Cosine),
             ["one-cycle"] => Ok(Self::OneCycle { warmup: DEFAULT_WARMUP }),
-            ["one-cycle", warmup] => Ok(Self::OneCycle { warmup: warmup.parse().map_err(|_| wrong())? }),
-            ["step", size, gamma] => Ok(Self::Step {
-                step_size: size.parse().map_err(|_| wrong())?,
-                gamma: gamma.parse().map_err(|_| wrong())?,
-            }),
+            ["one-cycle", warmup] => Ok(Self::OneCycle { warmup: number(warmup)? }),
+            ["triangle", start, warmup, end] => {
+                Ok(Self::Triangle { start: number(start)?, warmup: number(warmup)?, end: number(end)? })
+            }
+            ["step", size, gamma] => {
+                Ok(Self::Step { step_size: size.parse().map_err(|_| wrong())?, gamma: number(gamma)? })
+            }
             _ => Err(wrong()),
         }
     }
@@ -161,6 +189,13 @@ mod tests {
         );
     }
 
+    /// The figures are those of numpy.interp.
+    #[test]
+    fn a_triangle_is_two_lines() {
+        close(&rates("triangle:0.2:0.4:0.07", 2, 5), &[0.2, 0.4, 0.6, 0.8, 1.0, 0.845, 0.69, 0.535, 0.38, 0.225]);
+        close(&rates("triangle:0:0:0", 4, 1), &[1.0, 0.75, 0.5, 0.25]);
+    }
+
     #[test]
     fn a_cycle_without_room_to_warm_up_has_rates_all_the_same() {
         for (warmup, steps) in [(0.2, 5), (0.1, 10), (0.5, 2), (0.3, 1), (0.5, 1)] {
@@ -174,10 +209,30 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["", "linear", "step", "step:1", "step:a:b", "one-cycle:x"] {
+        for text in [
+            "",
+            "linear",
+            "step",
+            "step:1",
+            "step:a:b",
+            "one-cycle:x",
+            "triangle",
+            "triangle:0.2:0.3",
+            "triangle:a:0:0",
+        ] {
             assert!(text.parse::<Schedule>().is_err(), "{text}");
         }
-        for text in ["step:0:0.5", "step:1:0", "step:1:1.5", "one-cycle:0", "one-cycle:1", "one-cycle:NaN"] {
+        for text in [
+            "step:0:0.5",
+            "step:1:0",
+            "step:1:1.5",
+            "one-cycle:0",
+            "one-cycle:1",
+            "one-cycle:NaN",
+            "triangle:0:1:0",
+            "triangle:2:0:0",
+            "triangle:0:0.5:NaN",
+        ] {
             assert!(text.parse::<Schedule>().unwrap().validate().is_err(), "{text}");
         }
     }

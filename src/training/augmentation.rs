@@ -4,7 +4,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::compute::shaders;
 use crate::random::{philox, within};
-use crate::recipe::Augment;
+use crate::recipe::{Augment, Flip};
 
 /// What augmentation does to one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,14 +48,23 @@ fn reflect(position: i32, side: usize) -> usize {
     inside.clamp(0, last) as usize
 }
 
-/// The layer that augmentation counts as in [`philox`]; layers of a network count up from 0.
+/// The layers that augmentation counts as in [`philox`], by position and by image; layers of a network count up from 0.
 const LAYER: u32 = u32::MAX;
+const IMAGE_LAYER: u32 = u32::MAX - 1;
 
-/// The change to the image at a position of an epoch's order, which depends on these and the seed alone.
-pub(super) fn change(augment: Augment, seed: u64, epoch: usize, position: usize) -> Change {
+/// The change to an image at a position of an epoch's order, which depends on these and the seed alone.
+pub(super) fn change(augment: Augment, seed: u64, epoch: usize, position: usize, image: u32) -> Change {
     let [down, right, flip, _] = philox([position as u32, 0, epoch as u32, LAYER], seed);
     let shift = |bits| within(2 * augment.crop + 1, bits) as i32 - augment.crop as i32;
-    Change { down: shift(down), right: shift(right), flip: augment.flip && within(2, flip) == 1 }
+    let flip = match augment.flip {
+        Flip::Never => false,
+        Flip::Random => within(2, flip) == 1,
+        Flip::Alternating => {
+            let [first, ..] = philox([image, 0, 0, IMAGE_LAYER], seed);
+            (within(2, first) + epoch) % 2 == 1
+        }
+    };
+    Change { down: shift(down), right: shift(right), flip }
 }
 
 /// Changes images on the device: rows, then columns, of `[n, channels, h, w]` are gathered by index.
@@ -79,12 +88,25 @@ mod tests {
     #[test]
     fn augmentation_uses_its_whole_range() {
         let augment = Augment::ON;
-        let changes: Vec<Change> = (0..2000).map(|position| change(augment, 3, 1, position)).collect();
+        let changes: Vec<Change> = (0..2000).map(|position| change(augment, 3, 1, position, 7)).collect();
         for shift in -4..=4 {
             assert!(changes.iter().any(|c| c.down == shift) && changes.iter().any(|c| c.right == shift));
         }
         assert!(changes.iter().all(|c| c.down.abs() <= 4 && c.right.abs() <= 4));
         let flipped = changes.iter().filter(|c| c.flip).count();
         assert!((900..1100).contains(&flipped), "{flipped}");
+    }
+
+    #[test]
+    fn alternating_flips_mirror_every_image_in_every_other_epoch() {
+        let augment = Augment { crop: 2, flip: Flip::Alternating };
+        let flips = |epoch: usize| -> Vec<bool> {
+            // Wherever the image is in the order.
+            (0..1000).map(|image| change(augment, 3, epoch, (image as usize * 7 + epoch) % 1000, image).flip).collect()
+        };
+        let first = flips(0);
+        assert!((400..600).contains(&first.iter().filter(|flip| **flip).count()));
+        assert_eq!(flips(1), first.iter().map(|flip| !flip).collect::<Vec<_>>());
+        assert_eq!(flips(2), first);
     }
 }

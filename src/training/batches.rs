@@ -151,7 +151,10 @@ impl DeviceSplit {
         let indices = permutation(self.len(), &mut rng);
         let changes = match augment {
             Augment::OFF => Vec::new(),
-            augment => (0..self.len()).map(|position| change(augment, seed, epoch, position)).collect(),
+            augment => {
+                let images = indices.iter().enumerate();
+                images.map(|(position, &image)| change(augment, seed, epoch, position, image.cast_unsigned())).collect()
+            }
         };
         self.changed_order(indices, changes)
     }

@@ -7,6 +7,7 @@ use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::batches::DeviceSplit;
+use super::views::Views;
 use crate::compute::shaders::{self, VALUES_PER_IMAGE};
 use crate::compute::{LossKind, read};
 use crate::error::{Error, Result};
@@ -57,18 +58,25 @@ pub struct Evaluation {
     pub confusion: Vec<Vec<u64>>,
 }
 
+/// How a model is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Measure {
+    /// The loss that is measured.
+    pub loss: LossKind,
+    /// As many classes as the confusion matrix has.
+    pub classes: usize,
+    /// Images that are gone through at a time.
+    pub batch_size: usize,
+    /// The views of each image.
+    pub views: Views,
+}
+
 /// Measures `model` (not on an autodiff device) on all of `split`, in order, with one read-back.
 ///
 /// # Errors
 /// Device: the result cannot be read. Interrupted: `stop` holds a signal's number before the last batch.
-pub async fn evaluate(
-    model: &Model,
-    split: &DeviceSplit,
-    loss: LossKind,
-    classes: usize,
-    batch_size: usize,
-    stop: &AtomicUsize,
-) -> Result<Evaluation> {
+pub async fn evaluate(model: &Model, split: &DeviceSplit, measure: Measure, stop: &AtomicUsize) -> Result<Evaluation> {
+    let Measure { loss, classes, batch_size, views } = measure;
     let order = split.in_order();
     let ranges = (0..split.len()).step_by(batch_size).map(|start| start..(start + batch_size).min(split.len()));
     let Measured { loss, predictions, confidences } = if split.uses_shaders() {
@@ -76,7 +84,8 @@ pub async fn evaluate(
         for range in ranges {
             Error::if_stopped(stop)?;
             let (start, batch) = (range.start, split.batch(&order, range));
-            results = shaders::evaluate(results, model.forward(batch.images), batch.labels, start, loss);
+            let logits = views.logits(model, batch.images);
+            results = shaders::evaluate(results, logits, batch.labels, start, loss);
         }
         Measured::of_images(&read(results.flatten(0, 1)).await?)
     } else {
@@ -85,7 +94,8 @@ pub async fn evaluate(
             Error::if_stopped(stop)?;
             sizes.push(range.len());
             let batch = split.batch(&order, range);
-            for (part, values) in parts.iter_mut().zip(measure(model.forward(batch.images), batch.labels, loss)) {
+            let values = measured(views.logits(model, batch.images), batch.labels, loss);
+            for (part, values) in parts.iter_mut().zip(values) {
                 part.push(values);
             }
         }
@@ -110,7 +120,7 @@ pub fn evaluation_batch(batch_size: usize) -> usize {
 
 /// What is measured of a batch: the most probable classes `[n]`, their probabilities `[n]`, the mean loss `[1]`. What
 /// [`shaders::evaluate`] computes, composed of burn's operations.
-fn measure(logits: Tensor<2>, labels: Tensor<1, Int>, loss: LossKind) -> [Tensor<1>; VALUES_PER_IMAGE] {
+fn measured(logits: Tensor<2>, labels: Tensor<1, Int>, loss: LossKind) -> [Tensor<1>; VALUES_PER_IMAGE] {
     let predictions = logits.clone().argmax(1).flatten::<1>(0, 1).float();
     let confidences = softmax(logits.clone(), 1).max_dim(1).flatten::<1>(0, 1);
     [predictions, confidences, loss.compute(logits, labels, 0.0)]
@@ -177,9 +187,10 @@ mod tests {
         let device = Device::flex();
         let model = recipe.model(shape, 3, &device).unwrap();
         let on_device = DeviceSplit::new(&split, &device);
-        let measure = |batch| {
+        let measure = |batch_size| {
             let never = AtomicUsize::new(0);
-            pollster::block_on(evaluate(&model, &on_device, LossKind::Ce, 3, batch, &never)).unwrap()
+            let how = Measure { loss: LossKind::Ce, classes: 3, batch_size, views: Views::Plain };
+            pollster::block_on(evaluate(&model, &on_device, how, &never)).unwrap()
         };
         let whole = measure(23);
         assert!(whole.confidences.iter().all(|&p| (1.0 / 3.0 - 1e-6..=1.0).contains(&p)), "{:?}", whole.confidences);

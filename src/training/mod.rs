@@ -15,6 +15,7 @@ mod run;
 mod state;
 mod step;
 mod verify;
+mod views;
 
 pub use events::{Event, Observer, Observers};
 pub use plan::Plan;
@@ -22,3 +23,4 @@ pub use run::{StepControl, Uninterrupted, train, train_with};
 pub use state::{Progress, TrainState};
 pub use step::Step;
 pub use verify::{Check, Verification, verify};
+pub use views::Views;

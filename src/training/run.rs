@@ -11,11 +11,12 @@ use web_time::Instant;
 use super::batches::{DeviceSplit, Order};
 use super::clock::EpochClock;
 use super::events::{Event, Observers};
-use super::metrics::{self, EpochMetrics, Evaluation};
+use super::metrics::{self, EpochMetrics, Evaluation, Measure};
 use super::parallel::{Replicas, shares};
 use super::plan::Plan;
 use super::resident::Resident;
 use super::state::TrainState;
+use super::views::Views;
 use crate::compute::{Devices, read};
 use crate::error::{Error, ErrorKind, Result};
 use crate::network::Noise;
@@ -261,8 +262,13 @@ impl<'a, 'o> Run<'a, 'o> {
 
     async fn measure(&self, state: &TrainState) -> Result<Evaluation> {
         let (plan, model) = (self.plan, state.model.valid());
-        let classes = plan.network().classes();
-        metrics::evaluate(&model, &self.test_set, plan.loss(), classes, plan.evaluation_batch(), self.stop).await
+        let how = Measure {
+            loss: plan.loss(),
+            classes: plan.network().classes(),
+            batch_size: plan.evaluation_batch(),
+            views: Views::Plain,
+        };
+        metrics::evaluate(&model, &self.test_set, how, self.stop).await
     }
 
     /// Waits for the device, and brings the state up to its last step.

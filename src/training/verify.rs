@@ -23,7 +23,7 @@ use crate::data::{Dataset, ImageShape};
 use crate::error::{Advice, Error, ErrorKind, Result};
 use crate::network::flat;
 use crate::notice::Notice;
-use crate::recipe::{Augment, OptimizerConfig, Recipe};
+use crate::recipe::{Augment, Flip, OptimizerConfig, Recipe};
 
 /// Between a device and the CPU, relative to the length of what is compared. Rounding leaves a thousandth of it; one kernel
 /// that is not run moves it to a hundred times as much.
@@ -141,7 +141,7 @@ async fn convolve(device: &Device) -> Result<Vec<f32>> {
 
 /// Every kind of kernel that the program has of its own is in one of them.
 fn cases() -> Result<[(&'static str, Recipe, ImageShape); 2]> {
-    let augment = Augment { crop: 2, flip: true };
+    let augment = Augment { crop: 2, flip: Flip::Random };
     let base = Recipe { epochs: 1, batch_size: 32, augment, ..Recipe::preset("linear_v1-bn-ce")? };
     let momentum = OptimizerConfig::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.01 };
     let linear = Recipe { optimizer: momentum, label_smoothing: 0.1, ..base.clone() };

@@ -19,8 +19,8 @@ use tinderbox::data::{Dataset, Identity, ImageShape, Origin};
 use tinderbox::error::Error;
 use tinderbox::network::{Model, flat};
 use tinderbox::training::batches::{DeviceSplit, one_image};
-use tinderbox::training::metrics::evaluate;
-use tinderbox::training::verify;
+use tinderbox::training::metrics::{Measure, evaluate};
+use tinderbox::training::{Views, verify};
 use tinderbox::weights::{self, Metadata};
 use wasm_bindgen::prelude::*;
 use web_sys::OffscreenCanvas;
@@ -212,7 +212,8 @@ impl Session {
         self.check_shape(&loaded, data.dataset.shape())?;
         let classes = loaded.manifest.metadata.classes.len().max(data.dataset.classes.len());
         let never = AtomicUsize::new(0);
-        let found = evaluate(&loaded.model, &data.test, LossKind::Ce, classes, 250, &never).await.map_err(thrown)?;
+        let how = Measure { loss: LossKind::Ce, classes, batch_size: 250, views: Views::Plain };
+        let found = evaluate(&loaded.model, &data.test, how, &never).await.map_err(thrown)?;
         let accuracy = std::iter::once(found.accuracy as f32);
         Ok(accuracy.chain(found.predictions.iter().map(|&class| f32::from(class))).collect())
     }

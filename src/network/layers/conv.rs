@@ -32,6 +32,9 @@ pub struct Config {
     pub padding: usize,
     /// Whether a trained value is added to every output map.
     pub bias: bool,
+    /// Whether the first output maps begin as copies of the input maps (Zagoruyko and Komodakis, DiracNets, 2017), as in
+    /// airbench (Keller Jordan, 2024).
+    pub identity: bool,
 }
 
 impl Config {
@@ -65,7 +68,7 @@ pub struct Conv2d {
 
 impl Kind for Config {
     const NAME: &'static str = "conv";
-    const USAGE: &'static str = "conv CHANNELS [kernel K=3] [stride S=1] [padding P=K/2] [bias off]";
+    const USAGE: &'static str = "conv CHANNELS [kernel K=3] [stride S=1] [padding P=K/2] [bias off] [identity]";
     type Module = Conv2d;
 
     fn parse(words: &mut Words<'_>) -> Result<Self> {
@@ -73,7 +76,8 @@ impl Kind for Config {
         let kernel = words.option("kernel", 1, MAX_KERNEL)?.unwrap_or(3);
         let stride = words.option("stride", 1, MAX_KERNEL)?.unwrap_or(1);
         let padding = words.option("padding", 0, MAX_KERNEL)?.unwrap_or(kernel / 2);
-        Ok(Self { channels, kernel, stride, padding, bias: words.switch("bias")? })
+        let bias = words.switch("bias")?;
+        Ok(Self { channels, kernel, stride, padding, bias, identity: words.take_if("identity") })
     }
 
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,7 +88,8 @@ impl Kind for Config {
             .iter()
             .filter(|(_, value, default)| value != default)
             .try_for_each(|(n, v, _)| write!(f, " {n} {v}"))?;
-        f.write_str(if self.bias { "" } else { " bias off" })
+        f.write_str(if self.bias { "" } else { " bias off" })?;
+        f.write_str(if self.identity { " identity" } else { "" })
     }
 
     fn output(&self, input: Shape) -> Result<Shape> {
@@ -117,7 +122,15 @@ impl Kind for Config {
     fn build(&self, input: Shape, init: &mut Init) -> Conv2d {
         let (inputs, kernel) = (input.channels(), self.kernel);
         let bound = 1.0 / ((kernel * kernel * inputs) as f32).sqrt();
-        let weight = init.uniform([self.channels, inputs, kernel, kernel], bound);
+        let mut weights = init.draw(self.channels * inputs * kernel * kernel, bound);
+        if self.identity {
+            let middle = kernel / 2 * kernel + kernel / 2;
+            for (i, filters) in weights.chunks_exact_mut(inputs * kernel * kernel).enumerate().take(inputs) {
+                filters.fill(0.0);
+                filters[i * kernel * kernel + middle] = 1.0;
+            }
+        }
+        let weight = init.given(weights, [self.channels, inputs, kernel, kernel]);
         let bias = self.bias.then(|| init.uniform([self.channels], bound));
         Conv2d {
             weight,
@@ -176,5 +189,26 @@ fn with_bias(y: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
     match bias {
         Some(bias) => y + bias.reshape([1, -1, 1, 1]),
         None => y,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::data::ImageShape;
+    use crate::network::{Architecture, Network, Precision};
+    use burn::tensor::{Device, Tensor, TensorData};
+
+    #[test]
+    fn a_convolution_that_begins_as_identity_gives_its_input_first() {
+        let shape = ImageShape { channels: 3, height: 4, width: 5 };
+        let layers: Architecture = "conv 5 bias off identity, flatten, linear classes".parse().unwrap();
+        let network = Network::new(&layers, shape, 2).unwrap();
+        let device = Device::flex();
+        let model = network.build(1, Precision::F32, &device);
+        let pixels: Vec<f32> = (0..60u8).map(f32::from).collect();
+        let images = Tensor::<4>::from_data(TensorData::new(pixels.clone(), [1, 3, 4, 5]), &device);
+        let maps: Vec<f32> = model.activation(images, 0).maps().into_data().try_to_vec().unwrap();
+        assert_eq!(maps.len(), 100);
+        assert_eq!(maps[..60], pixels);
     }
 }

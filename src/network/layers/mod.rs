@@ -181,13 +181,14 @@ mod tests {
             Just(Layer::Flatten(flatten::Config)),
             (proptest::option::of(1..=MAX_SIDE), any::<bool>())
                 .prop_map(|(outputs, bias)| Layer::Linear(linear::Config { outputs, bias })),
-            (1..=MAX_SIDE, 1..=31usize, 1..=31usize, 0..=31usize, any::<bool>()).prop_map(
-                |(channels, kernel, stride, padding, bias)| Layer::Conv(conv::Config {
+            (1..=MAX_SIDE, 1..=31usize, 1..=31usize, 0..=31usize, any::<[bool; 2]>()).prop_map(
+                |(channels, kernel, stride, padding, [bias, identity])| Layer::Conv(conv::Config {
                     channels,
                     kernel,
                     stride,
                     padding,
-                    bias
+                    bias,
+                    identity
                 })
             ),
             Just(Layer::Norm(norm::Config)),

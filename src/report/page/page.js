@@ -10,7 +10,7 @@ const CHARTS = [
   ["test_loss", "Test loss", 5],
   ["test_accuracy", "Test accuracy in percent", 2],
 ];
-const logSwitch = document.getElementById("log");
+const logSwitch = document.getElementById("log"), timeSwitch = document.getElementById("time");
 // Losses of different kinds on one axis hide each other.
 const ends = runs.map((run) => run.metrics.at(-1)?.train_loss).filter((loss) => loss > 0);
 logSwitch.checked = Math.max(...ends) > 8 * Math.min(...ends);
@@ -28,8 +28,14 @@ function draw() {
   const ink = style.getPropertyValue("--faint"), line = style.getPropertyValue("--line");
   const COLOURS = dark.matches ? ON_DARK : ON_LIGHT;
   const last = Math.max(...runs.map((run) => run.metrics.length));
-  const epochs = Array.from({ length: last }, (_, i) => i + 1);
+  const overTime = timeSwitch.checked;
   const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 }, font: "12px system-ui" };
+  // Where the epochs of a run are: at their numbers, or at the seconds from its beginning to their ends.
+  const positions = (run) => {
+    let seconds = 0;
+    return run.metrics.map((epoch, i) => (overTime ? (seconds += epoch.seconds) : i + 1));
+  };
+  const text = (x) => (overTime ? x.toFixed(x < 100 ? 1 : 0) : String(x));
   drawn = CHARTS.map(([key, title, digits]) => {
     const place = document.getElementById(key);
     const log = logSwitch.checked && key !== "test_accuracy";
@@ -43,30 +49,32 @@ function draw() {
       cursor: { focus: { prox: 24 } },
       focus: { alpha: 0.35 },
       scales: {
-        x: { time: false, ...(last === 1 ? { range: [0.5, 1.5] } : {}) },
+        x: { time: false, ...(last === 1 && !overTime ? { range: [0.5, 1.5] } : {}) },
         y: log ? { distr: 3 } : key === "test_accuracy" ? { range: percent } : {},
       },
       axes: [
-        { ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] },
+        { ...axis, ...(overTime ? {} : { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }) },
         // As wide as the longest number.
         { ...axis, size: (_, texts) => Math.max(58, 16 + 7 * Math.max(0, ...(texts ?? []).map((text) => text.length))) },
       ],
       series: [
-        { label: "epoch", value: (_, epoch) => String(epoch ?? last) },
+        { label: overTime ? "seconds" : "epoch", value: (_, x) => text(x ?? Math.max(...runs.map((run) => positions(run).at(-1) ?? 0))) },
         ...runs.map((run, i) => ({
           label: run.name, stroke: COLOURS[i % COLOURS.length], width: 2,
           dash: i >= COLOURS.length ? [6, 4] : undefined,
           points: { show: last < 3 },
+          spanGaps: true,
           // Where the pointer is, else after the last epoch.
           value: (_, v, __, at) => (at === null || at === undefined ? run.metrics.at(-1)?.[key] : v)?.toFixed(digits) ?? "–",
         })),
       ],
-    }, [epochs, ...runs.map((run) => epochs.map((_, i) => value(run, i)))], place);
+    }, uPlot.join(runs.map((run) => [positions(run), run.metrics.map((_, i) => value(run, i))])), place);
   });
 }
 
 draw();
 logSwitch.addEventListener("change", draw);
+timeSwitch.addEventListener("change", draw);
 dark.addEventListener("change", draw);
 let resized;
 addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(draw, 100); });
