@@ -71,13 +71,19 @@ fn fill(template: &str, values: &[(&str, &str)]) -> String {
 }
 
 fn table(experiment: &Experiment) -> String {
+    let rows = experiment.rows();
+    // A device that all runs have in common is told once, since the table is wide.
+    let device = COLUMNS.iter().position(|column| *column == "device");
+    let shared = device.filter(|&at| rows.len() > 1 && rows.iter().all(|row| row[at] == rows[0][at]));
     let cells = |tag: &str, row: &[String]| -> String {
-        row.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect()
+        let shown = row.iter().enumerate().filter(|(at, _)| Some(*at) != shared);
+        shown.map(|(_, cell)| format!("<{tag}>{}</{tag}>", escape(cell))).collect()
     };
-    let rows: String = experiment.rows().iter().map(|row| format!("<tr>{}</tr>\n", cells("td", row))).collect();
+    let told = shared.map(|at| format!("All on {}; ", escape(&rows[0][at]))).unwrap_or_default();
+    let rows: String = rows.iter().map(|row| format!("<tr>{}</tr>\n", cells("td", row))).collect();
     format!(
-        "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Results\"><table class=\"results\">\n<thead><tr>{}</tr></thead>\n\
-         <tbody>\n{rows}</tbody>\n</table></div>\n<p class=\"note\">{}</p>",
+        "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Results\"><table>\n<thead><tr>{}</tr></thead>\n\
+         <tbody>\n{rows}</tbody>\n</table></div>\n<p class=\"note\">{told}{}</p>",
         cells("th", &COLUMNS.map(String::from)),
         Experiment::TABLE_NOTE
     )
