@@ -122,6 +122,23 @@ export const guarded = (action) => async (/** @type {A} */ ...args) => {
   }
 };
 
+/**
+ * An action that does nothing while it is under way already.
+ * @param {() => Promise<void>} action
+ */
+export function onceAtATime(action) {
+  let busy = false;
+  return async () => {
+    if (busy) return;
+    busy = true;
+    try {
+      await action();
+    } finally {
+      busy = false;
+    }
+  };
+}
+
 /** Runs actions one after the other, in the order in which they were asked for, whether or not those before succeed. */
 export function queue() {
   /** @type {Promise<unknown>} */

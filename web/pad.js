@@ -1,5 +1,5 @@
 // The drawing pad, pictures, and what the model says of them.
-import { $, guarded, state } from './common.js';
+import { $, guarded, onceAtATime, state } from './common.js';
 import { ask } from './worker-client.js';
 
 /** @typedef {import('./common.js').Manifest} Manifest */
@@ -61,16 +61,7 @@ pad.onpointermove = (event) => {
 pad.onpointerup = guarded(() => askAgain());
 
 // One question at a time, so that the pen does not wait for the answers; the last stroke's comes with the pen's lifting.
-let answering = false;
-const answerWhileDrawing = guarded(async () => {
-  if (answering) return;
-  answering = true;
-  try {
-    await askAgain();
-  } finally {
-    answering = false;
-  }
-});
+const answerWhileDrawing = guarded(onceAtATime(askAgain));
 pad.onkeydown = (event) => {
   if (event.key === 'Delete' || event.key === 'Backspace' || event.key === 'Escape') $('clear').click();
   if (event.key === 'z' && (event.ctrlKey || event.metaKey)) $('undo').click();

@@ -1,5 +1,5 @@
 // Training in the tab, and the benchmark.
-import { $, keep, say, state } from './common.js';
+import { $, keep, onceAtATime, say, state } from './common.js';
 import { plot, resetCharts } from './charts.js';
 import { classify } from './data.js';
 import { choose } from './models.js';
@@ -9,20 +9,15 @@ import { ask } from './worker-client.js';
 
 /** @typedef {{ steps?: number, losses?: number[], first_step?: number, epoch?: import('./common.js').Epoch, notice?: string }} TrainEvent */
 
-let takingOver = false;
 // From its first epoch on the network that trains answers, and after each one anew.
-async function takeOver() {
-  if (takingOver) return;
-  takingOver = true;
+const takeOver = onceAtATime(async () => {
   try {
     state.about = await ask('about');
     await showFilters();
     await askAgain();
     if (state.training) $('model-about').textContent = `answering: the network that is being trained, after epoch ${state.history.length}`;
-  } catch { /* the device was changed: whoever changed it says so */ } finally {
-    takingOver = false;
-  }
-}
+  } catch { /* the device was changed: whoever changed it says so */ }
+});
 
 let drawn = 0;
 /** @param {TrainEvent} event */

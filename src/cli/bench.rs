@@ -167,10 +167,12 @@ fn rows(args: &BenchArgs) -> Result<Vec<Row>> {
     let chosen: Vec<usize> = match &args.device {
         None => {
             // What most people ask for first, and last what takes longest: a GPU that the CPU imitates.
-            let mut all: Vec<usize> = (0..candidates.len()).collect();
-            all.sort_by_key(|&index| candidates[index].info.kind == AdapterKind::Software);
-            all.retain(|&index| !args.quick || candidates[index].info.kind != AdapterKind::Software);
-            all
+            let is_software = |index: &usize| candidates[*index].info.kind == AdapterKind::Software;
+            let (software, mut chosen): (Vec<usize>, Vec<usize>) = (0..candidates.len()).partition(is_software);
+            if !args.quick {
+                chosen.extend(software);
+            }
+            chosen
         }
         Some(name) => vec![choose(&candidates, &Request::from(name.as_str()))?],
     };

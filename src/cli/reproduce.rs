@@ -117,7 +117,7 @@ pub fn run(args: ReproduceArgs) -> Result<()> {
         Exercise::Cifar10 => (CIFAR10, "reproduce-cifar10"),
     };
     let mut identity: Identity = args.dataset.as_deref().unwrap_or(reference.dataset).parse()?;
-    let recipe = |identity: &Identity, preset: &str| -> Result<Recipe> {
+    let recipe = |preset: &&str| -> Result<Recipe> {
         let preset = Recipe::preset(preset)?;
         let takes_width = preset.network.entry().is_some_and(|entry| entry.takes.contains(&"width"));
         let network = preset.network.clone();
@@ -132,18 +132,17 @@ pub fn run(args: ReproduceArgs) -> Result<()> {
         recipe.validate()?;
         Ok(recipe)
     };
-    // Before anything is downloaded.
-    reference.presets.iter().try_for_each(|preset| recipe(&identity, preset).map(drop))?;
+    let recipes: Vec<Recipe> = reference.presets.iter().map(recipe).collect::<Result<_>>()?;
     let Loaded { dataset, origin } = match args.dataset {
         Some(_) => load(&identity, args.data.data_dir.as_deref(), &mut terminal::tell)?,
         None => args.data.load_or_sample(&mut identity, &format!("reproduce {}", reference.dataset))?,
     };
     let dataset = Arc::new(dataset);
-    let job = |preset: &&str| {
-        let recipe = recipe(&identity, preset)?;
+    let job = |recipe: Recipe| {
+        let recipe = Recipe { dataset: identity.clone(), ..recipe }; // it may be the sample by now
         Ok(Job { name: recipe.short_name(), plan: Plan::new(&recipe, &dataset)? })
     };
-    let jobs: Vec<Job> = reference.presets.iter().map(job).collect::<Result<_>>()?;
+    let jobs: Vec<Job> = recipes.into_iter().map(job).collect::<Result<_>>()?;
     let (devices, _) = args.device.open_all()?;
     jobs.iter().try_for_each(|job| job.plan.check_devices(&devices))?;
     let experiment = args.name.unwrap_or_else(|| folder.into());

@@ -79,9 +79,9 @@ impl Plane {
 fn difference(image: &GrayImage) -> (Plane, f32) {
     let (width, height) = image.dimensions();
     let longer = width.max(height);
-    let scaled = |side: u32, to: u32| (u64::from(side) * u64::from(to) / u64::from(longer)).max(1) as u32;
+    let scaled = |side: u32| (u64::from(side) * u64::from(SIDE) / u64::from(longer)).max(1) as u32;
     let mut image = match longer > SIDE {
-        true => resize(image, scaled(width, SIDE), scaled(height, SIDE), FilterType::Triangle),
+        true => resize(image, scaled(width), scaled(height), FilterType::Triangle),
         false => image.clone(),
     };
     let (paper, all) = (median(&border_of(&image)), values_of(&image));
@@ -95,9 +95,8 @@ fn difference(image: &GrayImage) -> (Plane, f32) {
     let radius = (coarse.width().min(coarse.height()) as usize / 4).max(1);
     let paper = Plane::of(&coarse).around(radius, f32::min).around(radius, f32::max);
     let (plane, coarse) = (Plane::of(&image), COARSE as usize);
-    let place = |i: usize| (i % plane.width / coarse, i / plane.width / coarse);
-    let less = plane.values.iter().enumerate().map(|(i, value)| value - paper.at(place(i).0, place(i).1));
-    let mut values: Vec<f32> = less.collect();
+    let under = |i: usize| paper.at(i % plane.width / coarse, i / plane.width / coarse);
+    let mut values: Vec<f32> = plane.values.iter().enumerate().map(|(i, value)| value - under(i)).collect();
     let middle = median(&values);
     values.iter_mut().for_each(|value| *value -= middle);
     let noise = 1.48 * median(&values.iter().map(|value| value.abs()).collect::<Vec<_>>()); // as a standard deviation
@@ -112,10 +111,10 @@ fn digit_of(mut difference: Plane, least: f32) -> Option<GrayImage> {
         if full < least {
             return None;
         }
-        let mut parts = parts(&difference, least.max(0.4 * full));
+        let parts = parts(&difference, least.max(0.4 * full));
         // What runs along the picture's edge is a table or a shadow.
         let (edge, inside): (Vec<_>, Vec<_>) =
-            parts.drain(..).partition(|part| part.on_border > width.min(height) / 4 && part.pixels.len() > 1);
+            parts.into_iter().partition(|part| part.on_border > width.min(height) / 4 && part.pixels.len() > 1);
         if edge.is_empty() || inside.is_empty() {
             break if inside.is_empty() { edge } else { inside };
         }
@@ -170,20 +169,13 @@ fn parts(plane: &Plane, threshold: f32) -> Vec<Part> {
         while let Some(&pixel) = pixels.get(next) {
             next += 1;
             for neighbour in neighbours(pixel, width, height) {
-                if !std::mem::replace(&mut seen[neighbour], true) {
-                    if values[neighbour] >= threshold {
-                        pixels.push(neighbour);
-                    } else {
-                        seen[neighbour] = false; // of another part, perhaps
-                    }
+                if !seen[neighbour] && values[neighbour] >= threshold {
+                    seen[neighbour] = true;
+                    pixels.push(neighbour);
                 }
             }
         }
-        let on_border = |pixel: &&usize| {
-            let (x, y) = (*pixel % width, *pixel / width);
-            x == 0 || y == 0 || x + 1 == width || y + 1 == height
-        };
-        let on_border = pixels.iter().filter(on_border).count();
+        let on_border = pixels.iter().filter(|&&pixel| is_on_border(pixel, width, height)).count();
         parts.push(Part { pixels, on_border });
     }
     parts
@@ -230,10 +222,15 @@ fn centre_of_mass(image: &GrayImage) -> (f64, f64) {
     if mass == 0.0 { (0.0, 0.0) } else { (x_sum / mass, y_sum / mass) }
 }
 
+fn is_on_border(pixel: usize, width: usize, height: usize) -> bool {
+    let (x, y) = (pixel % width, pixel / width);
+    x == 0 || y == 0 || x + 1 == width || y + 1 == height
+}
+
 fn border_of(image: &GrayImage) -> Vec<f32> {
-    let (width, height) = image.dimensions();
-    let on_border = |x: u32, y: u32| x == 0 || y == 0 || x + 1 == width || y + 1 == height;
-    image.enumerate_pixels().filter(|(x, y, _)| on_border(*x, *y)).map(|(_, _, p)| f32::from(p.0[0])).collect()
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let values = image.as_raw().iter().enumerate();
+    values.filter(|(pixel, _)| is_on_border(*pixel, width, height)).map(|(_, &value)| f32::from(value)).collect()
 }
 
 fn values_of(image: &GrayImage) -> Vec<f32> {

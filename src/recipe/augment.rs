@@ -61,9 +61,12 @@ impl std::str::FromStr for Augment {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "off" | "false" | "no" => return Ok(Self::OFF),
+            "on" | "true" | "yes" => return Ok(Self::ON),
+            _ => {}
+        }
         let (shift, flip) = match text.split_once('-') {
-            _ if ["off", "false", "no"].contains(&text) => return Ok(Self::OFF),
-            _ if ["on", "true", "yes"].contains(&text) => return Ok(Self::ON),
             None => (text, Flip::Never),
             Some((shift, "flip")) => (shift, Flip::Random),
             Some((shift, "alternating")) => (shift, Flip::Alternating),

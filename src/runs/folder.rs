@@ -89,7 +89,7 @@ impl RunDir {
 
     /// The runs in a folder, by name; none where it cannot be read.
     pub fn all_in(folder: &Path) -> Vec<PathBuf> {
-        let mut runs: Vec<PathBuf> = folders_in(folder).into_iter().filter(|path| Self::is_at(path)).collect();
+        let mut runs: Vec<PathBuf> = paths_in(folder).into_iter().filter(|path| Self::is_at(path)).collect();
         runs.sort();
         runs
     }
@@ -249,14 +249,14 @@ impl RunDir {
 }
 
 /// What is in a folder, as paths; somebody else's may have any number of files.
-fn folders_in(folder: &Path) -> Vec<PathBuf> {
+fn paths_in(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).into_iter().flatten().flatten().take(10_000).map(|entry| entry.path()).collect()
 }
 
 /// A few runs in the folder, or the first above it that has some, or in `runs`: those of the same name, then the latest.
 fn runs_near(path: &Path) -> Vec<PathBuf> {
     let all = |folder: &Path| {
-        let deeper = folders_in(folder).into_iter().flat_map(|inner| RunDir::all_in(&inner));
+        let deeper = paths_in(folder).into_iter().flat_map(|inner| RunDir::all_in(&inner));
         let mut runs: Vec<PathBuf> = RunDir::all_in(folder).into_iter().chain(deeper).collect();
         let written = |run: &PathBuf| fs::metadata(run.join("recipe.toml")).and_then(|file| file.modified()).ok();
         let wanted = |run: &PathBuf| run.file_name() == path.file_name();

@@ -35,6 +35,7 @@ function draw() {
     let seconds = 0;
     return run.metrics.map((epoch, i) => (overTime ? (seconds += epoch.seconds) : i + 1));
   };
+  const end = Math.max(...runs.map((run) => positions(run).at(-1) ?? 0));
   const text = (x) => (overTime ? x.toFixed(x < 100 ? 1 : 0) : String(x));
   drawn = CHARTS.map(([key, title, digits]) => {
     const place = document.getElementById(key);
@@ -58,7 +59,7 @@ function draw() {
         { ...axis, size: (_, texts) => Math.max(58, 16 + 7 * Math.max(0, ...(texts ?? []).map((text) => text.length))) },
       ],
       series: [
-        { label: overTime ? "seconds" : "epoch", value: (_, x) => text(x ?? Math.max(...runs.map((run) => positions(run).at(-1) ?? 0))) },
+        { label: overTime ? "seconds" : "epoch", value: (_, x) => text(x ?? end) },
         ...runs.map((run, i) => ({
           label: run.name, stroke: COLOURS[i % COLOURS.length], width: 2,
           dash: i >= COLOURS.length ? [6, 4] : undefined,

@@ -9,8 +9,8 @@ use crate::threads::{each, share};
 
 /// Multiply-adds that a task has at least: waking another core takes as long as some hundred thousand.
 const TASK: usize = 1 << 20;
-/// Values whose copying is worth waking another core.
-const COPIES: usize = 1 << 16;
+/// Values that a task copies at least.
+const COPIES: usize = 1 << 15;
 /// Rows that are worked on together: a multiple of what the registers hold.
 const BLOCK: usize = 48;
 
@@ -60,24 +60,22 @@ impl Layer {
 fn panels(values: &[f32], (columns, across): (usize, usize), (depth, down): (usize, usize)) -> Buffer {
     let width = panel_width();
     let mut panels = Buffer::new(depth * columns.next_multiple_of(width));
-    let tasks: Vec<_> = panels.values_mut().chunks_exact_mut(depth * width).enumerate().collect();
-    let fill = |(i, out): (usize, &mut [f32])| {
-        let n = width.min(columns - i * width);
-        for (row, out) in out.chunks_exact_mut(width).enumerate() {
-            let (filled, rest) = out.split_at_mut(n);
-            let values = &values[i * width * across + row * down..];
-            match across {
-                1 => filled.copy_from_slice(&values[..n]),
-                _ => filled.iter_mut().zip(values.iter().step_by(across)).for_each(|(out, value)| *out = *value),
+    let share = share(columns.div_ceil(width), COPIES.div_ceil(depth * width));
+    let tasks = panels.values_mut().chunks_mut(share * depth * width).enumerate();
+    each(tasks.collect(), |(task, out)| {
+        for (i, out) in (task * share..).zip(out.chunks_exact_mut(depth * width)) {
+            let n = width.min(columns - i * width);
+            for (row, out) in out.chunks_exact_mut(width).enumerate() {
+                let (filled, rest) = out.split_at_mut(n);
+                let values = &values[i * width * across + row * down..];
+                match across {
+                    1 => filled.copy_from_slice(&values[..n]),
+                    _ => filled.iter_mut().zip(values.iter().step_by(across)).for_each(|(out, value)| *out = *value),
+                }
+                rest.fill(0.0);
             }
-            rest.fill(0.0);
         }
-    };
-    if values.len() < COPIES {
-        tasks.into_iter().for_each(fill)
-    } else {
-        each(tasks, fill)
-    }
+    });
     panels
 }
 
