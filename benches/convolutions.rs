@@ -11,7 +11,7 @@ use std::time::Instant;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor};
-use tinderbox::compute::cpu::{Prepared, convolve, norm_relu_train, take_part};
+use tinderbox::compute::cpu::{Activation, After, Prepared, convolve, norm_train, take_part};
 
 /// Inputs, outputs, pixels a side, and the side of the pool after it.
 const LAYERS: [[usize; 4]; 8] = [
@@ -60,7 +60,7 @@ fn random(shape: [usize; 4], bound: f64) -> Tensor<4> {
 fn by(way: &str, x: &Tensor<4>, weights: &Tensor<4>) -> Tensor<4> {
     match way {
         "burn" => conv2d(x.clone(), weights.clone(), None, ConvOptions::new([1, 1], [1, 1], [1, 1], 1)),
-        way => convolve(x, weights, None, way == "exact", &Prepared::default()).expect("the CPU"),
+        way => convolve(x, weights, None, 1, way == "exact", &Prepared::default()).expect("the CPU"),
     }
 }
 
@@ -77,7 +77,11 @@ fn times([inputs, outputs, side, pool]: [usize; 4], batch: usize) -> Vec<String>
             let start = Instant::now();
             let out = match WAYS.get(i) {
                 Some(way) => by(way, &x, &weights),
-                None => norm_relu_train(&y, [&gamma, &beta], 1e-5, pool).expect("the CPU").output,
+                None => {
+                    norm_train(&y, [&gamma, &beta], 1e-5, After { activation: Activation::Relu, side: pool })
+                        .expect("the CPU")
+                        .output
+                }
             };
             forward.push(start.elapsed().as_secs_f64());
             let start = Instant::now();

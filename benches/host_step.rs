@@ -39,8 +39,13 @@ fn measure() -> Result<()> {
         if !named.is_empty() && !named.iter().any(|name| preset.contains(name.as_str())) {
             continue;
         }
-        let recipe =
-            Recipe { batch_size: batch, epochs: EPOCHS, patience: None, fraction: 1.0, ..Recipe::preset(preset)? };
+        let recipe = Recipe {
+            batch_size: batch,
+            epochs: EPOCHS as f64,
+            patience: None,
+            fraction: 1.0,
+            ..Recipe::preset(preset)?
+        };
         let data = Arc::new(Dataset::made_up(shape, STEPS * batch, 100));
         let plan = Plan::new(&recipe, &data)?;
         let devices = Devices::one(device.clone(), info.clone());

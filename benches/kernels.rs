@@ -84,7 +84,7 @@ fn measure() -> Result<()> {
     if let Some(width) = args.get(2).and_then(|text| text.parse().ok()) {
         network = network.with(|settings| settings.width = width);
     }
-    let recipe = Recipe { epochs: 2, patience: None, fraction: 1.0, network, ..base };
+    let recipe = Recipe { epochs: 2.0, patience: None, fraction: 1.0, network, ..base };
     let shape = match recipe.dataset.plain_name().starts_with("cifar") {
         true => ImageShape { channels: 3, height: 32, width: 32 },
         false => ImageShape { channels: 1, height: 28, width: 28 },

@@ -68,7 +68,7 @@ impl Observer for Clock {
 }
 
 fn ours(dataset: &Arc<Dataset>, devices: &Devices, epochs: usize) -> Vec<f64> {
-    let recipe = Recipe { epochs, ..Recipe::preset("linear_v1-bn-ce").unwrap() };
+    let recipe = Recipe { epochs: epochs as f64, ..Recipe::preset("linear_v1-bn-ce").unwrap() };
     let seconds = Arc::default();
     let mut observers = Observers::default().with(Clock(Arc::clone(&seconds)));
     let (plan, never) = (Plan::new(&recipe, dataset).unwrap(), AtomicUsize::new(0));

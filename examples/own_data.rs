@@ -51,7 +51,7 @@ fn main() -> Result<()> {
     let recipe = Recipe {
         dataset: Identity::Own("shapes".into()),
         network: "conv 8, norm, relu, pool max 2, flatten, linear classes".parse()?,
-        epochs: 5,
+        epochs: 5.0,
         batch_size: 50,
         ..Recipe::preset("linear_v1-bn-ce")?
     };

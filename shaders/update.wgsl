@@ -22,7 +22,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> first_moment: array<f32>;
 @group(0) @binding(2) var<storage, read_write> second_moment: array<f32>;
 // Where the run is: the position of the next batch, the step, two words unused; then of every step of the epoch the learning
-// rate, the same over Adam's first correction, the root of its second, a word unused.
+// rate, the same over Adam's first correction, the root of its second, and 1 where the bias of a whitening layer is stepped.
 @group(0) @binding(3) var<storage, read_write> progress: array<u32>;
 {{ sources }}
 @group(0) @binding({{ binding }}) var<uniform> params: Params;
@@ -30,6 +30,10 @@ struct Params {
 const BETA_1: f32 = 0.9;
 const BETA_2: f32 = 0.999;
 const EPSILON: f32 = 1e-8;
+
+fn is_whitening_trained() -> bool {
+    return progress[4u + 4u * progress[1] + 3u] != 0u;
+}
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {

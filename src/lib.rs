@@ -15,7 +15,7 @@
 //! use tinderbox::{data, notice};
 //!
 //! let dataset = data::load(&"mnist-sample".parse()?, None, &mut notice::silent)?.dataset;
-//! let recipe = Recipe { epochs: 2, batch_size: 100, ..Recipe::preset("linear_v1-bn-ce")? };
+//! let recipe = Recipe { epochs: 2.0, batch_size: 100, ..Recipe::preset("linear_v1-bn-ce")? };
 //! let plan = Plan::new(&recipe, &Arc::new(dataset))?;
 //! let devices = Devices::cpu();
 //! let (stop, mut observers) = (AtomicUsize::new(0), Observers::default());

@@ -116,6 +116,7 @@ fn every_network_and_loss_agrees_with_the_cpu() {
         (network("vgg11", PoolKind::Avg, false), COLOUR),
         (network("vgg16", PoolKind::Avg, true), COLOUR),
         (network("resnet9", PoolKind::Max, true), COLOUR),
+        (network("airbench94", PoolKind::Max, true), COLOUR),
         (Recipe { network: own.parse().unwrap(), ..base.clone() }, COLOUR),
     ];
     for (recipe, shape) in networks {
@@ -149,8 +150,20 @@ fn every_optimizer_agrees_with_the_cpu() {
         OptimizerConfig::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.0 },
         OptimizerConfig::Adam { weight_decay: 0.01 },
         OptimizerConfig::AdamW { weight_decay: 0.1 },
+        OptimizerConfig::Muon {
+            momentum: 0.85,
+            nesterov: true,
+            weight_decay: 0.01,
+            filter_rate: 1.0,
+            filter_momentum: 0.6,
+        },
     ] {
         let recipe = Recipe { optimizer, learning_rate: 0.01, label_smoothing: 0.1, ..base.clone() };
+        // Filters have a rule of their own there.
+        let convolutions =
+            || "conv 6, relu, pool max 4, conv 4 kernel 1, relu, flatten, linear classes".parse().unwrap();
+        let is_muon = matches!(optimizer, OptimizerConfig::Muon { .. });
+        let recipe = if is_muon { Recipe { network: convolutions(), ..recipe } } else { recipe };
         let largest = compare(&format!("{optimizer:?}"), &recipe, GREY, 7, &device, 1e-5);
         println!("{optimizer:?}: {largest:.1e}");
     }

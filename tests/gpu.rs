@@ -16,10 +16,10 @@ use tinderbox::compute::{AdapterKind, Devices, LossKind, Request, choose, list};
 use tinderbox::data::{Identity, ImageShape, Split, load};
 use tinderbox::network::{Architecture, Model, Noise, Precision, flat};
 use tinderbox::notice::silent;
-use tinderbox::recipe::{Augment, Flip, Recipe};
+use tinderbox::recipe::{Augment, Flip, Recipe, Views};
 use tinderbox::training::batches::DeviceSplit;
 use tinderbox::training::metrics::{self, Measure};
-use tinderbox::training::{Event, Observer, Observers, Plan, Views, train, verify};
+use tinderbox::training::{Event, Observer, Observers, Plan, train, verify};
 
 #[test]
 fn batches_are_the_same_on_every_device() {
@@ -249,7 +249,7 @@ fn a_lost_device_is_an_error() {
     let index = choose(&candidates, &request).unwrap();
     let info = candidates[index].info.clone();
     let (device, gpu) = candidates.swap_remove(index).open_shared().unwrap();
-    let recipe = Recipe { epochs: 5, batch_size: 100, fraction: 0.1, ..Recipe::preset("linear_v0-mse").unwrap() };
+    let recipe = Recipe { epochs: 5.0, batch_size: 100, fraction: 0.1, ..Recipe::preset("linear_v0-mse").unwrap() };
     let dataset = load(&Identity::MnistSample, None, &mut silent).unwrap().dataset;
     let plan = Plan::new(&recipe, &Arc::new(dataset)).unwrap();
     let devices = Devices::one(device, info);

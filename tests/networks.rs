@@ -117,7 +117,7 @@ fn layers_that_do_not_fit_are_refused_before_anything_is_written() {
     for (args, words) in [
         (["vgg11", "--width", "-1"], "width is -1.0, expected a number above 0 and at most 16"),
         (["vgg11", "--width", "NaN"], "width is NaN"),
-        (["linear_v1", "--width", "3"], "width is for the network vgg11, vgg16, resnet9"),
+        (["linear_v1", "--width", "3"], "width is for the network vgg11, vgg16, resnet9, airbench94"),
         (["flatten, linear classes", "--width", "3"], "width is for the network"),
     ] {
         let (code, _, stderr) = run(dir.path(), &[&["models"][..], &args].concat());
@@ -152,4 +152,33 @@ fn weights_of_a_pages_own_pictures_are_not_measured_on_other_data_without_a_word
     let (code, _, stderr) = run(dir.path(), &["evaluate", "own.safetensors", "--device", "cpu"]);
     assert!(code == 1 && stderr.contains("'fashion'") && stderr.contains("--dataset"), "{code} {stderr}");
     ok(dir.path(), &["evaluate", "own.safetensors", "--dataset", "mnist-sample", "--device", "cpu"]);
+}
+
+#[test]
+fn the_recipes_of_speed_records_learn_digits_too_and_an_epoch_may_end_early() {
+    let dir = tempdir().unwrap();
+    for preset in ["cifar10-fast", "cifar10-muon"] {
+        let smaller = ["--width", "0.1", "--batch", "200", "--augment", "off", "--epochs", "2.5", "--name", preset];
+        let data = ["--dataset", "mnist-sample", "--device", "cpu"];
+        let said = ok(dir.path(), &[&["train", preset][..], &smaller, &data].concat());
+        assert_eq!(losses(dir.path(), preset).len(), 50, "twenty steps an epoch: {said}");
+        assert!(said.contains("epoch 3/3"), "{said}");
+        let tta = said.lines().find(|line| line.starts_with("test-time augmentation mirror+shift: accuracy")).unwrap();
+        let numbers: Vec<f64> = tta.split([' ', '(']).filter_map(|word| word.parse().ok()).collect();
+        let [accuracy, plain] = numbers[..] else { panic!("{tta}") };
+        // A mirrored digit is none.
+        assert!(plain > 90.0 && accuracy < plain, "{said}");
+        let report = fs::read_to_string(dir.path().join("runs/mnist-sample").join(preset).join("report.html")).unwrap();
+        assert!(report.contains("with test-time augmentation") && report.contains(&format!("{accuracy:.2} %")));
+        // What was cut off cannot be made up for.
+        let folder = format!("runs/mnist-sample/{preset}");
+        let longer = run(dir.path(), &["train", "--resume", &folder, "--epochs", "4", "--device", "cpu"]);
+        assert!(longer.2.contains("epochs: 2.5 -> 4"), "{longer:?}");
+        // A picture of the data set goes in as it is: the weights have what `normalize` and `whiten` learned.
+        let measured = json(&ok(
+            dir.path(),
+            &["evaluate", &folder, "--tta", "mirror+shift", "--checkpoint", "last", "--device", "cpu", "--json"],
+        ));
+        assert!((measured["accuracy"].as_f64().unwrap() - accuracy).abs() < 0.006, "{measured}");
+    }
 }

@@ -14,7 +14,7 @@ use tinderbox::data::{Dataset, Identity, load};
 use tinderbox::error::Result;
 use tinderbox::network::flat;
 use tinderbox::notice::silent;
-use tinderbox::recipe::{Augment, Flip, OptimizerConfig, Recipe};
+use tinderbox::recipe::{Augment, Flip, Lookahead, OptimizerConfig, Recipe};
 use tinderbox::training::{Event, Observer, Observers, Plan, Progress, TrainState, Uninterrupted, train_with};
 use tinderbox::weights;
 
@@ -66,10 +66,21 @@ thread_local! {
 /// recordings are replayed.
 fn recipes() -> Vec<Recipe> {
     let base =
-        Recipe { fraction: 0.4, batch_size: 90, epochs: 3, seed: 3, ..Recipe::preset("linear_v1-bn-ce").unwrap() };
+        Recipe { fraction: 0.4, batch_size: 90, epochs: 3.0, seed: 3, ..Recipe::preset("linear_v1-bn-ce").unwrap() };
     let weight_decay = 0.01;
     let adam = Recipe { learning_rate: 0.001, ..base.clone() };
     let dropout = "flatten, dropout 0.1, linear 64, norm, relu, dropout 0.5, linear classes".parse().unwrap();
+    // The bias of the whitening layer is held from the second epoch on.
+    let fast = Recipe {
+        optimizer: OptimizerConfig::Sgd { momentum: 0.85, nesterov: true, weight_decay },
+        network: "normalize, whiten, gelu, pool max 4, norm scale off momentum 0.4 epsilon 1e-12, gelu, flatten, linear classes"
+            .parse()
+            .unwrap(),
+        norm_rate: 8.0,
+        whitening_epochs: Some(1),
+        lookahead: Lookahead::On { every: 5, keep: 0.95 },
+        ..base.clone()
+    };
     vec![
         base.clone(),
         Recipe { optimizer: OptimizerConfig::Sgd { momentum: 0.9, nesterov: true, weight_decay }, ..base },
@@ -80,6 +91,7 @@ fn recipes() -> Vec<Recipe> {
             ..adam.clone()
         },
         Recipe { optimizer: OptimizerConfig::AdamW { weight_decay }, ..adam },
+        fast,
     ]
 }
 
@@ -110,7 +122,7 @@ fn a_run_too_short_for_a_recording_leaves_the_device_as_it_was() {
     let data = data();
     if let Some(device) = gpu("a_run_too_short_for_a_recording_leaves_the_device_as_it_was") {
         let base = recipes().swap_remove(0);
-        for epochs in [1, 2] {
+        for epochs in [1.0, 2.0] {
             let plan = Plan::new(&Recipe { epochs, ..base.clone() }, &data).unwrap();
             let mut observers = Observers::new(|notice| panic!("{notice:?}"));
             run(&plan, &device, plan.start(&device), false, &mut observers).unwrap();
@@ -156,7 +168,9 @@ fn a_run_that_goes_on_within_an_epoch_ends_with_the_same_bits() {
 
         let mut state = plan.start(&device);
         state.model = weights::load_bytes(state.model, weights).unwrap();
-        state.optimizer.load_bytes(optimizer, plan.network().summary().parameters() as usize).unwrap();
+        let network = plan.network();
+        let (parameters, values) = (network.summary().parameters() as usize, network.values() as usize);
+        state.optimizer.load_bytes(optimizer, parameters, values).unwrap();
         state.progress = progress;
         assert!(left(&run(&plan, &device, state, false, &mut none).unwrap()) == whole, "{device:?}");
     }

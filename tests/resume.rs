@@ -98,10 +98,20 @@ fn a_signal_saves_within_the_epoch_and_the_rest_is_the_same() {
 #[test]
 #[cfg(unix)]
 fn a_run_killed_at_random_moments_ends_with_the_same_bytes() {
-    let dir = tempdir().unwrap();
-    let options = ["--epochs", "30", "--batch", "100", "--save-every", "1", "--optimizer", "adam"];
-    train(dir.path(), &[&options[..], &["--name", "whole"]].concat());
     let wanted: usize = std::env::var("TINDERBOX_TEST_KILLS").map_or(25, |text| text.parse().unwrap());
+    survives("adam", &["--epochs", "30", "--batch", "100", "--save-every", "1", "--optimizer", "adam"], wanted);
+    // Slow weights, parameters that are stepped apart, and layers that are fitted to the images.
+    let layers =
+        "normalize, whiten, gelu, pool max 4, conv 4 bias off identity, norm scale off, gelu, flatten, linear classes";
+    let fast = ["--epochs", "6", "--batch", "100", "--save-every", "1", "--layers", layers, "--norm-rate", "4"];
+    let slow = ["--lookahead", "3:0.9", "--whitening-epochs", "2", "--momentum", "0.8", "--lr", "0.05"];
+    survives("lookahead", &[&fast[..], &slow].concat(), wanted / 5);
+}
+
+#[cfg(unix)]
+fn survives(what: &str, options: &[&str], wanted: usize) {
+    let dir = tempdir().unwrap();
+    train(dir.path(), &[options, &["--name", "whole"]].concat());
     let mut kills = 0;
     for round in 0.. {
         let name = format!("killed-{round}");
@@ -109,7 +119,7 @@ fn a_run_killed_at_random_moments_ends_with_the_same_bytes() {
         loop {
             let begun = dir.path().join(&folder).join("recipe.toml").is_file();
             let resume = ["train", "--resume", &folder, "--device", "cpu", "--save-every", "1"];
-            let start = [&["train", "--name", &name][..], &options, &SAMPLE].concat();
+            let start = [&["train", "--name", &name][..], options, &SAMPLE].concat();
             let mut command = tinderbox(dir.path(), if begun { &resume } else { &start });
             let mut child =
                 command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().unwrap();
@@ -131,7 +141,7 @@ fn a_run_killed_at_random_moments_ends_with_the_same_bytes() {
             break;
         }
     }
-    println!("survived {kills} kills");
+    println!("{what}: survived {kills} kills");
 }
 
 #[test]

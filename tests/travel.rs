@@ -43,13 +43,14 @@ fn every_network_goes_to_pytorch_and_onnx_and_back() {
     let narrow = ["--width", "0.1"];
     let narrow_avg = ["--width", "0.1", "--pool", "avg", "--batch-norm", "off"];
     let own = ["--layers", OWN];
-    let cases: [(&str, &str, &[&str], &[&str]); 7] = [
+    let cases: [(&str, &str, &[&str], &[&str]); 8] = [
         ("linear_v0", "linear_v0-mse", &digits, &[]),
         ("linear_v1", "linear_v1-mse", &digits, &[]),
         ("linear_v1", "linear_v1-bn-ce", &digits, &[]),
         ("vgg11", "cifar10-vgg11", &colours, &narrow_avg),
         ("vgg16", "cifar10-vgg16", &colours, &narrow),
         ("resnet9", "cifar10-resnet9", &colours, &narrow),
+        ("airbench94", "cifar10-fast", &colours, &narrow),
         ("own", "linear_v1-bn-ce", &digits, &own),
     ];
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -53,7 +53,7 @@ export async function train() {
   training(true);
   try {
     const recipe = await chosenRecipe();
-    Object.assign(state, { points: [], history: [], epochs: recipe.epochs });
+    Object.assign(state, { points: [], history: [], epochs: Math.ceil(recipe.epochs) });
     resetCharts();
     plot();
     $('progress').textContent = $('device').value === 'webgpu' ? 'compiling kernels for this adapter …' : 'training …';

@@ -33,7 +33,7 @@ pub(super) struct Steps<'a> {
 
 impl Steps<'_> {
     fn plan(&self, epochs: usize) -> Result<Plan> {
-        let recipe = Recipe { epochs, fraction: 1.0, patience: None, ..self.recipe.clone() };
+        let recipe = Recipe { epochs: epochs as f64, fraction: 1.0, patience: None, ..self.recipe.clone() };
         Plan::new(&recipe, &Arc::new(Dataset::made_up(self.shape, self.steps * recipe.batch_size, 1)))
     }
 

@@ -11,8 +11,8 @@ use super::output::print_json;
 use super::terminal::{self, say};
 use crate::data::{Identity, Loaded, load};
 use crate::error::Result;
+use crate::recipe::Views;
 use crate::runs::{RunDir, Trained};
-use crate::training::Views;
 use crate::training::batches::DeviceSplit;
 use crate::training::metrics::{Measure, evaluate, evaluation_batch};
 

@@ -164,7 +164,7 @@ mod tests {
         let recipes = sweep.sweep(&sweep.apply(&base).unwrap()).unwrap();
         let names: Vec<&str> = recipes.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["lr0.1-seed1", "lr0.1-seed2", "lr0.03-seed1", "lr0.03-seed2"]);
-        assert_eq!((recipes[3].1.learning_rate, recipes[3].1.seed, recipes[3].1.epochs), (0.03, 2, 3));
+        assert_eq!((recipes[3].1.learning_rate, recipes[3].1.seed, recipes[3].1.epochs), (0.03, 2, 3.0));
         assert!(args(&["--seed", "1"]).sweep(&base).unwrap().is_empty());
         assert!(args(&["--seed", "1,1"]).sweep(&base).unwrap_err().to_string().contains("given twice"));
     }

@@ -123,7 +123,7 @@ pub fn run(args: ReproduceArgs) -> Result<()> {
         let network = preset.network.clone();
         let recipe = Recipe {
             dataset: identity.clone(),
-            epochs: args.epochs.unwrap_or(reference.epochs),
+            epochs: args.epochs.unwrap_or(reference.epochs) as f64,
             seed: args.seed,
             fraction: args.fraction,
             network: if takes_width { network.with(|settings| settings.width = args.width) } else { network },
@@ -183,7 +183,7 @@ fn report(runs: Vec<Run>, session: &Session<'_>, plan: &Plan, reference: &Refere
         ),
         reference.note.into(),
     ];
-    if recipe.epochs < reference.epochs || data.train.len() < reference.images {
+    if recipe.epochs < reference.epochs as f64 || data.train.len() < reference.images {
         intro.push(format!(
             "The reference's claims are about {} epochs on {} images. These runs are smaller, and may not show them.",
             reference.epochs,

@@ -131,7 +131,7 @@ impl Observer for Console {
             Event::Started { state, steps, .. } => {
                 self.steps = *steps;
                 let done = state.progress.history.len() * steps + state.progress.losses.len();
-                self.bar.set_length((self.recipe.epochs * steps) as u64);
+                self.bar.set_length(self.recipe.steps(*steps) as u64);
                 self.bar.set_position(done as u64);
                 self.bar.reset_eta();
             }
@@ -140,7 +140,7 @@ impl Observer for Console {
                 if self.drawn.elapsed() >= Duration::from_millis(100) {
                     self.drawn = Instant::now();
                     tuning_is_over();
-                    self.bar.set_prefix(format!("epoch {epoch}/{}", self.recipe.epochs));
+                    self.bar.set_prefix(format!("epoch {epoch}/{}", self.recipe.epochs_begun()));
                     self.bar.set_position(((epoch - 1) * self.steps + step) as u64);
                     let rate = self.bar.per_sec() * self.recipe.batch_size as f64;
                     let loss = if self.unread.1 > 0 { format!("loss {:.4}  ", self.unread.0) } else { String::new() };
@@ -164,7 +164,14 @@ impl Observer for Console {
                     self.bar.suspend(|| say!("tuning {} operations took about {extra} of the first epoch", tuned()));
                 }
             }
-            Event::Interrupted { .. } | Event::Finished { .. } => self.bar.finish_and_clear(),
+            Event::Finished { evaluation, augmented, .. } => {
+                self.bar.finish_and_clear();
+                if let Some(augmented) = augmented {
+                    let (views, plain) = (self.recipe.tta, evaluation.accuracy);
+                    say!("test-time augmentation {views}: accuracy {:.2} % (without {plain:.2} %)", augmented.accuracy);
+                }
+            }
+            Event::Interrupted { .. } => self.bar.finish_and_clear(),
             Event::Step { .. } | Event::MidEpoch { .. } => {}
         }
         Ok(())

@@ -63,7 +63,7 @@ fn after_help() -> String {
     format!(
         "What is not given under Data, Network and Optimization is the preset's.\n\n\
          Presets (MNIST: sgd at 0.1, batch 500, 20 epochs; CIFAR-10: adam at 0.001, batch 128, 15 epochs; \
-         cifar10-resnet9: batch 512, 24 epochs):\n{}\n\nExamples:\n  tinderbox train\n  \
+         cifar10-resnet9: batch 512, 24 epochs; cifar10-fast: batch 1024, 9.9 epochs):\n{}\n\nExamples:\n  tinderbox train\n  \
          tinderbox train linear_v1-mse --epochs 50 --device gpu\n  \
          tinderbox train --layers \"conv 16, norm, relu, pool max 2, flatten, linear classes\"\n  \
          tinderbox train --dataset mnist-sample --optimizer adam --patience 3\n  \
@@ -158,7 +158,7 @@ fn resume(args: &TrainArgs, dir: RunDir) -> Result<()> {
         say!(
             "{} is finished: {}. To train it longer, give more: --epochs N",
             dir.path().display(),
-            epochs(recipe.epochs)
+            epochs(recipe.epochs_begun())
         );
         return Ok(());
     }
@@ -271,7 +271,7 @@ fn summarize(plan: &Plan, state: &TrainState, dir: &RunDir) -> Result<()> {
     let (recipe, history) = (plan.recipe(), &state.progress.history);
     let seconds: f64 = history.iter().map(|m| m.seconds).sum();
     let Some(best) = state.progress.best().map(|i| &history[i]) else { return Ok(()) };
-    if history.len() < recipe.epochs {
+    if history.len() < recipe.epochs_begun() {
         let patience = recipe.patience.unwrap_or(0);
         say!("stopped early: no lower test loss for {}", epochs(patience));
     }

@@ -5,6 +5,7 @@ mod adapters;
 pub mod cpu;
 mod devices;
 pub mod failure;
+mod group;
 pub mod launches;
 mod loss_kind;
 mod open;
@@ -22,6 +23,7 @@ pub mod tuning;
 pub use adapters::list;
 pub use adapters::{AdapterKind, Candidate, DeviceInfo, cpu_info, cpu_model, is_cpu};
 pub use devices::Devices;
+pub use group::Group;
 pub use loss_kind::LossKind;
 #[cfg(target_family = "wasm")]
 pub use open::open_browser;

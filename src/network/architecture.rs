@@ -215,7 +215,7 @@ mod tests {
     fn what_does_not_go_together_is_refused() {
         for (text, words) in [
             (r#"{"name":"linear_v0","batch_norm":true}"#, "linear_v0 takes no batch_norm: it is for linear_v1"),
-            (r#"{"name":"linear_v1","width":2.0}"#, "it is for vgg11, vgg16, resnet9"),
+            (r#"{"name":"linear_v1","width":2.0}"#, "it is for vgg11, vgg16, resnet9, airbench94"),
             (r#"{"layers":["flatten"],"width":2.0}"#, "takes no width"),
             (r#"{"name":"vgg11","layers":["flatten"]}"#, "not both"),
             (r#"{"layers":[]}"#, "at least one layer"),

@@ -39,7 +39,7 @@ pub struct Entry {
 }
 
 /// All networks that have a name.
-pub const CATALOGUE: [Entry; 5] = [
+pub const CATALOGUE: [Entry; 6] = [
     Entry {
         name: "linear_v0",
         about: "softmax regression: input -> classes",
@@ -86,6 +86,24 @@ pub const CATALOGUE: [Entry; 5] = [
             )
         },
     },
+    Entry {
+        name: "airbench94",
+        about: "the network of a speed record on CIFAR-10 (Keller Jordan, \"94% on CIFAR-10 in 3.29 Seconds on a Single GPU\", 2024)",
+        takes: &["width"],
+        bare_name_has_norm: true,
+        layers: |s| {
+            let norm = "norm scale off momentum 0.4 epsilon 1e-12, gelu";
+            let block = |channels: usize| {
+                let conv = format!("conv {} bias off identity", scaled(s, channels));
+                format!("{conv}, pool max 2, {norm}, {conv}, {norm}")
+            };
+            let [a, b, c] = [64, 256, 256].map(block);
+            format!(
+                "normalize, whiten, gelu, {a}, {b}, {c}, pool max 3, flatten, linear classes bias off, scale {}",
+                1.0 / 9.0
+            )
+        },
+    },
 ];
 
 /// The entry called `name`.
@@ -119,8 +137,13 @@ fn vgg(s: &Settings, stages: &[&[usize]]) -> String {
 
 /// A 3x3 convolution, normalization and ReLU; normalization has an offset of its own, so the convolution has none.
 fn block(s: &Settings, channels: usize) -> String {
-    let channels = ((channels as f64 * s.width).round() as usize).max(1);
+    let channels = scaled(s, channels);
     if s.batch_norm { format!("conv {channels} bias off, norm, relu") } else { format!("conv {channels}, relu") }
+}
+
+/// Channels times the width.
+fn scaled(s: &Settings, channels: usize) -> usize {
+    ((channels as f64 * s.width).round() as usize).max(1)
 }
 
 fn dropout(s: &Settings) -> String {

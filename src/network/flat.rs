@@ -17,6 +17,16 @@ pub fn gradients(model: &Model, mut gradients: Gradients) -> Tensor<1> {
     collect(model, Wanted::Gradients(&mut gradients))
 }
 
+/// All values, `[values]`, on the model's device without autodiff: parameters, running statistics and what stays as it is.
+pub fn values(model: &Model) -> Tensor<1> {
+    collect(&model.valid(), Wanted::Everything)
+}
+
+/// `model` with other values, as [`values`] gives them.
+pub fn with_values(model: Model, flat: &Tensor<1>) -> Model {
+    model.map(&mut Replace { flat: Cursor::new(flat), all: true })
+}
+
 /// `model` with other trained parameters, as [`parameters`] gives them.
 pub fn with_parameters(model: Model, flat: &Tensor<1>) -> Model {
     model.map(&mut Replace { flat: Cursor::new(flat), all: false })
@@ -105,6 +115,7 @@ impl ModuleMapper for Replace<'_> {
         let trained = tensor.is_require_grad();
         let tensor = match (trained, self.all) {
             (false, false) => tensor,
+            (false, true) if tensor.device().is_autodiff() => Tensor::from_inner(self.flat.take(tensor.dims())),
             (false, true) => self.flat.take(tensor.dims()),
             (true, _) => Tensor::from_inner(self.flat.take(tensor.dims())).require_grad(),
         };
@@ -130,6 +141,11 @@ mod tests {
         let doubled = with_parameters(model.clone(), &(flat.clone() * 2.0));
         let values = |t: Tensor<1>| t.into_data().try_to_vec::<f32>().unwrap();
         assert_eq!(values(parameters(&doubled)), values(flat.clone() * 2.0));
+        let all = super::values(&model);
+        assert_eq!(all.dims()[0] as u64, network.values());
+        let zeros = with_values(model.clone(), &all.zeros_like());
+        assert_eq!(values(super::values(&zeros)), vec![0.0; network.values() as usize]);
+        assert_eq!(values(parameters(&with_values(zeros, &all))), values(flat.clone()));
         let images = Tensor::ones([5, 1, 4, 4], &Device::flex());
         let loss = model.forward(images).sum();
         let gradients = values(gradients(&model, loss.backward()));

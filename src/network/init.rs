@@ -53,6 +53,11 @@ impl Init {
         self.trained(tensor)
     }
 
+    /// A parameter of these values that is not trained.
+    pub fn fixed<const D: usize>(&mut self, values: Vec<f32>, shape: [usize; D]) -> Param<Tensor<D>> {
+        Param::initialized(self.id(), Tensor::from_data(TensorData::new(values, shape), &self.device))
+    }
+
     /// A trained parameter of `n` equal values.
     pub fn constant(&mut self, value: f32, n: usize) -> Param<Tensor<1>> {
         self.trained(Tensor::full([n], value, &self.device))

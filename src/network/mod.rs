@@ -20,6 +20,7 @@ mod activation;
 mod architecture;
 pub mod catalogue;
 mod convolution;
+mod fit;
 pub mod flat;
 mod init;
 pub mod layers;

@@ -35,6 +35,7 @@ impl Network {
             shapes.push(layer.place(i, shapes[i])?);
         }
         let network = Self { layers, shapes, input, classes };
+        network.check_beginning()?;
         network.check_end()?;
         let parameters = network.values();
         if parameters > MAX_PARAMETERS {
@@ -43,6 +44,20 @@ impl Network {
             return Err(Error::usage(message));
         }
         Ok(network)
+    }
+
+    /// Checks that layers which are fitted to the images see them: `normalize` those of the data set, `whiten` these or what
+    /// `normalize` makes of them.
+    fn check_beginning(&self) -> Result<()> {
+        for (i, layer) in self.layers.iter().enumerate().filter(|(_, layer)| layer.is_fitted()) {
+            let behind_normalize = matches!((&self.layers[..i], layer), ([Layer::Normalize(_)], Layer::Whiten(_)));
+            if i > 0 && !behind_normalize {
+                let place = if matches!(layer, Layer::Whiten(_)) { "first, or behind `normalize`" } else { "first" };
+                let message = format!("layer {}, `{layer}`, has to see the images: put it {place}", i + 1);
+                return Err(Error::usage(message));
+            }
+        }
+        Ok(())
     }
 
     /// Checks that one value a class comes out.
@@ -166,7 +181,7 @@ impl Model {
                 seen = *maps;
             }
             match built {
-                Built::Conv(conv) => return Some(conv.weight.val()),
+                Built::Conv(conv) | Built::Whiten(conv) => return Some(conv.weight.val()),
                 Built::Linear(linear) => {
                     let weight = linear.weight.val();
                     let outputs = weight.dims()[1];
@@ -221,6 +236,13 @@ mod tests {
             ("conv 8", "the network gives 8x28x28 for an image"),
             ("flatten, linear 65536, linear 65536, linear classes", "is too large"),
             ("conv 65536, flatten, linear classes", "more than 33554432 values"),
+            ("conv 8, whiten, flatten, linear classes", "put it first, or behind `normalize`"),
+            (
+                "normalize, normalize, flatten, linear classes",
+                "layer 2, `normalize`, has to see the images: put it first",
+            ),
+            ("residual [normalize], flatten, linear classes", "holds `normalize`, which has to see the images"),
+            ("flatten, normalize, linear classes", "gets 784 and needs images"),
         ] {
             let error = network(layers).unwrap_err();
             assert!(error.exit_code() == 2 && error.to_string().contains(words), "{layers}: {error}");
@@ -229,7 +251,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_layer_has_the_shape_and_the_parameters_that_it_says() {
-        let layers = "conv 6 kernel 5 stride 2 padding 1, norm, gelu, pool max 3 stride 2, residual [conv 6 bias off, norm, relu, \
+        let layers = "normalize, whiten kernel 3, norm scale off momentum 0.4 epsilon 1e-12, gelu, conv 6 kernel 5 stride 2 \
+                      padding 1, norm, gelu, pool max 3 stride 2, residual [conv 6 bias off, norm, relu, \
                       conv 6], scale 0.5, dropout 0.25, pool avg 2, global_pool max, flatten, linear 7 bias off, norm, relu, \
                       residual [linear 7, gelu], linear classes";
         for device in [Device::flex(), Device::flex().autodiff()] {

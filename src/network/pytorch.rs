@@ -4,7 +4,15 @@ use super::Network;
 use super::layers::{AnyLayer, Layer};
 
 /// What PyTorch has no module for, by the word that uses it.
-const HELPERS: [(&str, &str); 2] = [
+const HELPERS: [(&str, &str); 3] = [
+    (
+        "Normalize(",
+        "class Normalize(nn.Module):\n    \"\"\"Every channel less its mean, divided by its standard deviation.\"\"\"\n\n    \
+         def __init__(self, channels):\n        super().__init__()\n        \
+         self.register_buffer(\"mean\", torch.zeros(channels, 1, 1))\n        \
+         self.register_buffer(\"std\", torch.ones(channels, 1, 1))\n\n    \
+         def forward(self, x):\n        return (x - self.mean) / self.std\n",
+    ),
     (
         "Residual(",
         "class Residual(nn.Sequential):\n    \"\"\"The input, added to what the layers inside make of it.\"\"\"\n\n    \
@@ -23,13 +31,14 @@ pub fn source(network: &Network, title: &str) -> String {
     let layers: String = network.placed().map(layer).collect();
     let helpers: String =
         HELPERS.iter().filter(|(word, _)| layers.contains(word)).map(|(_, text)| format!("{text}\n\n")).collect();
+    let torch = if helpers.contains("torch.") { "import torch\n" } else { "" };
     let (input, classes) = (network.input(), network.classes());
     format!(
         "\"\"\"{title}: images [n, {}, {}, {}] from 0 to 1 in, logits [n, {classes}] out.\n\n\
          Written by tinderbox {}. The weights beside it load with\n\n    \
          from safetensors.torch import load_file\n    \
          model = network()\n    model.load_state_dict(load_file(\"model.safetensors\"))\n    model.eval()\n\"\"\"\n\
-         from torch import nn\n\n\n{helpers}def network():\n    return nn.Sequential(\n{layers}    )\n",
+         {torch}from torch import nn\n\n\n{helpers}def network():\n    return nn.Sequential(\n{layers}    )\n",
         input.channels,
         input.height,
         input.width,
@@ -55,7 +64,11 @@ mod tests {
             "    return nn.Sequential(\n        nn.Conv2d(1, 4, 3, stride=2, padding=1),\n        nn.BatchNorm2d(4),\n        \
              nn.ReLU(),\n        nn.AdaptiveAvgPool2d(1),\n        nn.Flatten(),\n        nn.Linear(4, 3, bias=False),\n    )\n"
         ), "{plain}");
-        assert!(!plain.contains("class"), "{plain}");
+        assert!(!plain.contains("class") && !plain.contains("import torch"), "{plain}");
+        let fitted = source("normalize, whiten, norm scale off momentum 0.4 epsilon 1e-12, flatten, linear 3");
+        assert!(fitted.contains("import torch\nfrom torch import nn\n\n\nclass Normalize("), "{fitted}");
+        assert!(fitted.contains("nn.Conv2d(1, 8, 2, padding=0),"), "{fitted}");
+        assert!(fitted.contains("nn.BatchNorm2d(8, eps=1e-12, momentum=0.4),"), "{fitted}");
         let with = source("residual [conv 1], flatten, linear 3, scale 0.5");
         assert!(with.contains("class Residual(") && with.contains("class Scale("), "{with}");
         assert!(with.contains("Residual(nn.Conv2d(1, 1, 3, padding=1)),"), "{with}");

@@ -106,7 +106,7 @@ mod tests {
                 &[("network.name", "linear_v0"), ("network.batch_norm", "on")],
                 "batch norm is for the network linear_v1, vgg11",
             ),
-            (&[("network.width", "2")], "width is for the network vgg11, vgg16, resnet9"),
+            (&[("network.width", "2")], "width is for the network vgg11, vgg16, resnet9, airbench94"),
             (&[("loss", "mse"), ("label_smoothing", "0.1")], "label smoothing is for the loss ce"),
             (&[("learning_rate", "NaN")], "learning rate is NaN, expected a finite number above 0"),
             (&[("batch_size", "0")], "batch size is 0, expected a whole number from 1 to 4294967295"),
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn what_is_typed_into_a_form_changes_the_recipe() {
         let adam = changed("linear_v1-bn-ce", &[("optimizer.kind", "adam"), ("epochs", "3")]).unwrap();
-        assert_eq!((adam.learning_rate, adam.epochs), (0.001, 3));
+        assert_eq!((adam.learning_rate, adam.epochs), (0.001, 3.0));
         assert!(changed("linear_v1-bn-ce", &[("epochs", "many")]).is_err());
         assert!(changed("linear_v1-bn-ce", &[("epoch", "3")]).is_err());
     }

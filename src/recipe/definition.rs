@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::field::{option, text};
 use super::fields::FIELDS;
-use super::{Augment, OptimizerConfig, Schedule};
+use super::{Augment, Lookahead, OptimizerConfig, Schedule, Views};
 use crate::compute::LossKind;
 use crate::data::{Identity, ImageShape};
 use crate::error::{Advice, Error, Result};
@@ -29,16 +29,29 @@ pub struct Recipe {
     pub label_smoothing: f64,
     /// Images per step, at least 1.
     pub batch_size: usize,
-    /// Passes over the train set, at least 1.
-    pub epochs: usize,
+    /// Passes over the train set, above 0; the last ends early where this is no whole number.
+    #[serde(serialize_with = "whole_where_it_is")]
+    pub epochs: f64,
     /// The base learning rate, above 0.
     pub learning_rate: f64,
     /// The learning rate schedule.
     pub schedule: Schedule,
     /// The optimizer.
     pub optimizer: OptimizerConfig,
+    /// A factor on the learning rate of batch normalization's scales and offsets, whose weight decay stays as it is; above 0.
+    #[serde(default = "one")]
+    pub norm_rate: f64,
+    /// Epochs in which the bias of a whitening layer is trained; in all of them if there is no such number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whitening_epochs: Option<usize>,
+    /// Slow weights that follow the trained ones.
+    #[serde(default)]
+    pub lookahead: Lookahead,
     /// Random changes to train images.
     pub augment: Augment,
+    /// Views of every test image that are measured after the last epoch, beside the image itself.
+    #[serde(default)]
+    pub tta: Views,
     /// Share of the train set to use, the first images of every class; in (0, 1].
     pub fraction: f64,
     /// Decides initial weights, the order of images and everything else that is random.
@@ -57,6 +70,18 @@ pub struct Recipe {
     pub convolution: Convolution,
 }
 
+fn one() -> f64 {
+    1.0
+}
+
+/// Writes 20 as people do, and not as 20.0.
+fn whole_where_it_is<S: serde::Serializer>(number: &f64, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    match number.fract() == 0.0 && (0.0..1e15).contains(number) {
+        true => serializer.serialize_u64(*number as u64),
+        false => serializer.serialize_f64(*number),
+    }
+}
+
 impl Recipe {
     /// Checks every value that can be checked without the data.
     ///
@@ -67,13 +92,14 @@ impl Recipe {
         FIELDS.iter().try_for_each(|field| field.check(&value))?;
         self.augment.validate()?;
         self.schedule.validate()?;
+        self.lookahead.validate()?;
         if let Some(target) = self.target_accuracy.filter(|target| *target > 0.0 && *target <= 1.0) {
             let percent = 100.0 * target;
             return Err(Error::usage(format!(
                 "target accuracy is {target}, expected a percentage: write {percent} for {percent} %"
             )));
         }
-        if matches!(self.optimizer, OptimizerConfig::Sgd { momentum: 0.0, nesterov: true, .. }) {
+        if matches!(self.optimizer.of_the_rest(), OptimizerConfig::Sgd { momentum: 0.0, nesterov: true, .. }) {
             return Err(Error::usage("Nesterov needs a momentum above 0").advise(Advice::Momentum));
         }
         self.network.layers().map(drop)
@@ -93,6 +119,17 @@ impl Recipe {
     /// Usage: names the layer that does not fit.
     pub fn model(&self, shape: ImageShape, classes: usize, device: &burn::tensor::Device) -> Result<Model> {
         Ok(self.network(shape, classes)?.build(self.seed, self.products(), device))
+    }
+
+    /// Epochs that are begun: the last may end early.
+    pub fn epochs_begun(&self) -> usize {
+        self.epochs.ceil() as usize
+    }
+
+    /// Steps of all epochs, where one that is whole has so many.
+    pub fn steps(&self, steps_per_epoch: usize) -> usize {
+        // What 1.1 times 10 is above 11 is rounding.
+        (self.epochs * steps_per_epoch as f64 - 1e-6).ceil().max(1.0) as usize
     }
 
     /// How the network multiplies.
@@ -117,12 +154,12 @@ impl Recipe {
     }
 
     /// The lines in which two recipes differ, as `key: old -> new`, leaving out what may change when a run is
-    /// resumed: the patience, the target, and the number of epochs if no learning rate depends on it. None of these
+    /// resumed: the patience, the target, test-time augmentation, and the number of epochs if no learning rate depends on it and none ended early. None of these
     /// alters an epoch already done.
     pub fn difference(&self, other: &Self) -> Vec<String> {
         let free = |key: &str| match key {
-            "patience" | "target_accuracy" => true,
-            "epochs" => !self.schedule.depends_on_epochs(),
+            "patience" | "target_accuracy" | "tta" => true,
+            "epochs" => !self.schedule.depends_on_epochs() && !self.lookahead.is_on() && self.epochs.fract() == 0.0,
             _ => false,
         };
         let (old, new) = (self.to_value(), other.to_value());
@@ -160,10 +197,10 @@ mod tests {
             recipe.network = recipe.network.clone().with(change);
         }
         let base = preset("cifar10-vgg11");
-        let broken: [fn(&mut Recipe); 22] = [
+        let broken: [fn(&mut Recipe); 25] = [
             |r| r.augment.crop = 17,
             |r| r.batch_size = 0,
-            |r| r.epochs = 0,
+            |r| r.epochs = 0.0,
             |r| r.learning_rate = f64::NAN,
             |r| r.learning_rate = f64::INFINITY,
             |r| r.learning_rate = -0.1,
@@ -183,6 +220,9 @@ mod tests {
             |r| r.optimizer = OptimizerConfig::AdamW { weight_decay: f64::NAN },
             |r| r.schedule = Schedule::Step { step_size: 0, gamma: 0.9 },
             |r| (r.label_smoothing, r.loss) = (0.1, LossKind::Mse),
+            |r| r.norm_rate = 2.0, // with Adam
+            |r| r.whitening_epochs = Some(0),
+            |r| r.lookahead = Lookahead::On { every: 5, keep: 1.0 },
         ];
         for (i, change) in broken.iter().enumerate() {
             let mut recipe = base.clone();
@@ -195,12 +235,22 @@ mod tests {
     #[test]
     fn differences_name_the_key_and_ignore_epochs_where_they_can() {
         let a = preset("linear_v1-bn-ce");
-        let b = Recipe { epochs: 99, patience: Some(3), learning_rate: 0.5, ..a.clone() };
+        let b = Recipe { epochs: 99.0, patience: Some(3), learning_rate: 0.5, ..a.clone() };
         assert_eq!(a.difference(&b), ["learning_rate: 0.1 -> 0.5"]);
         let a = Recipe { schedule: Schedule::Cosine, ..a };
-        let b = Recipe { epochs: 99, network: Architecture::named("linear_v0").unwrap(), ..a.clone() };
+        let b = Recipe { epochs: 99.0, network: Architecture::named("linear_v0").unwrap(), ..a.clone() };
         let expected = ["network.name: linear_v1 -> linear_v0", "network.batch_norm: on -> none", "epochs: 20 -> 99"];
         assert_eq!(a.difference(&b), expected);
+    }
+
+    #[test]
+    fn an_epoch_that_ends_early_has_some_of_its_steps() {
+        let of = |epochs| Recipe { epochs, ..preset("linear_v1-bn-ce") };
+        assert_eq!([of(9.9).steps(49), of(1.1).steps(10), of(3.0).steps(7), of(0.01).steps(10)], [486, 11, 21, 1]);
+        assert_eq!([of(9.9).epochs_begun(), of(3.0).epochs_begun(), of(0.01).epochs_begun()], [10, 3, 1]);
+        assert_eq!([&of(9.9), &of(3.0)].map(|recipe| recipe.to_value()["epochs"].to_string()), ["9.9", "3"]);
+        assert_eq!(of(2.5).difference(&of(3.0)), ["epochs: 2.5 -> 3"], "what was left out is never made up for");
+        assert_eq!(of(2.0).difference(&of(2.5)), [""; 0]);
     }
 
     #[test]

@@ -4,14 +4,14 @@ use serde_json::json;
 
 use super::field::Group::{Data, Device, Network, Optimization};
 use super::field::{Applies, Default, FROM_0, Field, FieldKind, SHARE, row};
-use super::{Augment, Schedule, optimizer};
+use super::{Augment, Lookahead, Schedule, Views, optimizer};
 use crate::compute::LossKind;
 use crate::error::Result;
 use crate::names::unknown;
 use crate::network::{Convolution, PoolKind, Precision, catalogue};
 
 /// All rows, in the order of files and of the page's form.
-pub static FIELDS: [Field; 24] = [
+pub static FIELDS: [Field; 30] = [
     Field {
         help: "the data set: mnist, mnist-sample, cifar10, idx:DIR (files named as MNIST's) or folder:DIR (a subfolder of images \
                a class)",
@@ -69,8 +69,14 @@ pub static FIELDS: [Field; 24] = [
         ..row(Optimization, "batch_size", "batch", "SIZE", FieldKind::Whole { min: 1, max: u32::MAX as u64 })
     },
     Field {
-        help: "passes over the train set",
-        ..row(Optimization, "epochs", "epochs", "N", FieldKind::Whole { min: 1, max: u32::MAX as u64 })
+        help: "passes over the train set; the last may end early, as in 9.9",
+        ..row(
+            Optimization,
+            "epochs",
+            "epochs",
+            "N",
+            FieldKind::Number { min: (0.0, false), max: (u32::MAX as f64, true) },
+        )
     },
     Field {
         help: "the learning rate that the schedule starts from",
@@ -109,13 +115,65 @@ pub static FIELDS: [Field; 24] = [
         ..row(Optimization, "optimizer.nesterov", "nesterov", "on|off", FieldKind::Switch)
     },
     Field {
+        help: "factor on the learning rate of convolutions' filters",
+        applies: Applies::When("optimizer.kind", optimizer::with_filters),
+        default: Default::By("optimizer.kind", |kind| optimizer::default_of("filter_rate", kind)),
+        ..row(
+            Optimization,
+            "optimizer.filter_rate",
+            "filter-rate",
+            "FACTOR",
+            FieldKind::Number { min: (0.0, false), max: (f64::INFINITY, false) },
+        )
+    },
+    Field {
+        help: "momentum of convolutions' filters",
+        applies: Applies::When("optimizer.kind", optimizer::with_filters),
+        default: Default::By("optimizer.kind", |kind| optimizer::default_of("filter_momentum", kind)),
+        ..row(Optimization, "optimizer.filter_momentum", "filter-momentum", "SHARE", SHARE)
+    },
+    Field {
         help: "weight decay: how much of a weight is taken off at every step, times the learning rate",
         default: Default::By("optimizer.kind", |kind| optimizer::default_of("weight_decay", kind)),
         ..row(Optimization, "optimizer.weight_decay", "weight-decay", "DECAY", FROM_0)
     },
     Field {
+        help: "factor on the learning rate of batch normalization's scales and offsets, but not on their weight decay",
+        applies: Applies::When("optimizer.kind", optimizer::with_momentum),
+        default: Default::Fixed(|| json!(1.0)),
+        ..row(
+            Optimization,
+            "norm_rate",
+            "norm-rate",
+            "FACTOR",
+            FieldKind::Number { min: (0.0, false), max: (f64::INFINITY, false) },
+        )
+    },
+    Field {
+        help: "epochs in which the bias of a whitening layer is trained; all, where nothing is said",
+        applies: Applies::Optionally,
+        example: || json!(3),
+        ..row(
+            Optimization,
+            "whitening_epochs",
+            "whitening-epochs",
+            "N",
+            FieldKind::Whole { min: 1, max: u32::MAX as u64 },
+        )
+    },
+    Field {
+        help: "slow weights that the trained ones are pulled to: off, or STEPS:KEEP (every STEPS steps)",
+        default: Default::Fixed(|| json!("off")),
+        ..row(Optimization, "lookahead", "lookahead", "LOOKAHEAD", FieldKind::Text(&Lookahead::EXAMPLES))
+    },
+    Field {
         help: "random shifts and mirroring of the train images: on (crop4-flip), off, or for example crop2 or crop2-alternating",
         ..row(Data, "augment", "augment", "AUGMENT", FieldKind::Text(&Augment::EXAMPLES))
+    },
+    Field {
+        help: "test-time augmentation: the mean over views of a test image, measured at the end beside the image itself",
+        default: Default::Fixed(|| json!("off")),
+        ..row(Data, "tta", "tta", "VIEWS", FieldKind::Choice(|| Views::NAMES.to_vec()))
     },
     Field {
         help: "share of the train set to use, the first images of every class",

@@ -11,17 +11,21 @@ mod field;
 mod fields;
 #[cfg(feature = "native")]
 pub mod file;
+mod lookahead;
 mod optimizer;
 mod presets;
 mod schedule;
 mod schema;
+mod views;
 
 pub use augment::{Augment, Flip};
 pub use change::{change, change_typed};
 pub use definition::Recipe;
 pub use field::{Applies, Field, FieldKind, Group};
 pub use fields::{FIELDS, field};
+pub use lookahead::Lookahead;
 pub use optimizer::OptimizerConfig;
 pub use presets::{CIFAR10_EXERCISE, DEFAULT_PRESET, MNIST_EXERCISE, PRESETS, Preset};
 pub use schedule::Schedule;
 pub use schema::schema;
+pub use views::Views;

@@ -45,18 +45,21 @@ impl Schedule {
     /// How it can be written.
     pub const EXAMPLES: [&str; 5] = ["constant", "step:1:0.9", "cosine", "one-cycle:0.3", "triangle:0.2:0.23:0.07"];
 
-    /// The learning rate of a step (counted from 0 over all epochs).
-    pub fn learning_rate(&self, base: f64, step: usize, steps_per_epoch: usize, epochs: usize) -> f64 {
+    /// The learning rate of a step (counted from 0 over all epochs) of so many in an epoch and `steps` in all.
+    pub fn learning_rate(&self, base: f64, step: usize, steps_per_epoch: usize, steps: usize) -> f64 {
         let epoch = step / steps_per_epoch.max(1);
         match *self {
             Self::Constant => base,
             Self::Step { step_size, gamma } => {
                 base * gamma.powi(i32::try_from(epoch / step_size.max(1)).unwrap_or(i32::MAX))
             }
-            Self::Cosine => base * 0.5 * (1.0 + (PI * epoch as f64 / epochs.max(1) as f64).cos()),
+            Self::Cosine => {
+                let epochs = (steps as f64 / steps_per_epoch.max(1) as f64).max(1.0);
+                base * 0.5 * (1.0 + (PI * epoch as f64 / epochs).cos())
+            }
             Self::OneCycle { warmup } => {
-                let last = (epochs * steps_per_epoch) as f64 - 1.0;
-                let top = warmup * (epochs * steps_per_epoch) as f64 - 1.0;
+                let last = steps as f64 - 1.0;
+                let top = warmup * steps as f64 - 1.0;
                 let (start, end) = (base / 25.0, base / 25.0 / 1e4);
                 let anneal =
                     |from: f64, to: f64, at: f64| to + (from - to) / 2.0 * (1.0 + (PI * at.clamp(0.0, 1.0)).cos());
@@ -68,7 +71,7 @@ impl Schedule {
                 }
             }
             Self::Triangle { start, warmup, end } => {
-                let (step, all) = (step as f64, (epochs * steps_per_epoch) as f64);
+                let (step, all) = (step as f64, steps as f64);
                 let top = (warmup * all).floor();
                 let line = |from: f64, to: f64, at: f64| base * (from + (to - from) * at.min(1.0));
                 if step < top { line(start, 1.0, step / top) } else { line(1.0, end, (step - top) / (all - top)) }
@@ -159,7 +162,7 @@ mod tests {
 
     fn rates(text: &str, epochs: usize, steps: usize) -> Vec<f64> {
         let schedule: Schedule = text.parse().unwrap();
-        (0..epochs * steps).map(|step| schedule.learning_rate(1.0, step, steps, epochs)).collect()
+        (0..epochs * steps).map(|step| schedule.learning_rate(1.0, step, steps, epochs * steps)).collect()
     }
 
     fn close(found: &[f64], expected: &[f64]) {

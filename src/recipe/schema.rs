@@ -87,9 +87,12 @@ mod tests {
             (&width["exclusiveMinimum"], &width["maximum"], &width["default"]),
             (&json!(0.0), &json!(16.0), &json!(1.0))
         );
-        assert_eq!(width["applies"], json!({"key": "network.name", "values": ["vgg11", "vgg16", "resnet9"]}));
+        assert_eq!(
+            width["applies"],
+            json!({"key": "network.name", "values": ["vgg11", "vgg16", "resnet9", "airbench94"]})
+        );
         let decay = &properties["optimizer"]["properties"]["weight_decay"];
-        assert_eq!(decay["defaultBy"]["values"], json!({"sgd": 0.0, "adam": 0.0, "adamw": 0.01}));
+        assert_eq!(decay["defaultBy"]["values"], json!({"sgd": 0.0, "adam": 0.0, "adamw": 0.01, "muon": 0.0}));
         assert_eq!(properties["learning_rate"]["defaultBy"]["values"]["sgd"], json!(0.1));
         assert_eq!(properties["patience"]["optional"], true);
         let leaves: usize = properties

@@ -72,7 +72,7 @@ impl<'a> Report<'a> {
         Self { folder: folder.into(), name, recipe: recipe.clone(), device, info, dataset }
     }
 
-    fn page(&self, state: &TrainState, evaluation: &Evaluation) -> Result<String> {
+    fn page(&self, state: &TrainState, evaluation: &Evaluation, augmented: Option<&Evaluation>) -> Result<String> {
         let metrics = state.progress.history.clone();
         let seconds = metrics.iter().map(|m| m.seconds).sum();
         let parameters = state.model.network().summary().parameters();
@@ -89,19 +89,19 @@ impl<'a> Report<'a> {
             }],
             claims: Vec::new(),
         };
-        let detail = Detail { recipe: &self.recipe, info: &self.info, dataset: self.dataset, evaluation };
+        let detail = Detail { recipe: &self.recipe, info: &self.info, dataset: self.dataset, evaluation, augmented };
         page::render(&experiment, Some(&detail))
     }
 }
 
 impl Observer for Report<'_> {
     fn notify(&mut self, event: &Event<'_>) -> Result<()> {
-        let Event::Finished { state, evaluation, .. } = event else { return Ok(()) };
+        let Event::Finished { state, evaluation, augmented } = event else { return Ok(()) };
         for (stem, chart) in curves(&[(self.name.clone(), &state.progress.history)])? {
             chart.write(&self.folder, stem)?;
         }
         let title = format!("Test images by label and prediction, accuracy {:.2} %", evaluation.accuracy);
         plots::confusion(&title, &self.info.classes, &evaluation.confusion)?.write(&self.folder, "confusion")?;
-        write_atomically(&self.folder.join(REPORT), self.page(state, evaluation)?.as_bytes())
+        write_atomically(&self.folder.join(REPORT), self.page(state, evaluation, *augmented)?.as_bytes())
     }
 }

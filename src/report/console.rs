@@ -5,7 +5,8 @@ use crate::training::metrics::EpochMetrics;
 
 /// An epoch in one line, with the learning rate where it changes.
 pub fn epoch_line(m: &EpochMetrics, recipe: &Recipe) -> String {
-    let (epochs, width) = (recipe.epochs, recipe.epochs.to_string().len());
+    let epochs = recipe.epochs_begun();
+    let width = epochs.to_string().len();
     let rate =
         if recipe.schedule.is_constant() { String::new() } else { format!("lr {:<9}  ", short(m.learning_rate)) };
     format!(

@@ -29,6 +29,8 @@ pub struct Detail<'a> {
     pub dataset: &'a Dataset,
     /// On the test set, after the last epoch.
     pub evaluation: &'a Evaluation,
+    /// On the test set with test-time augmentation, where the recipe has it.
+    pub augmented: Option<&'a Evaluation>,
 }
 
 /// The whole page.
@@ -107,7 +109,7 @@ fn claims(claims: &[Claim]) -> String {
 }
 
 fn render_detail(detail: &Detail<'_>) -> Result<String> {
-    let Detail { recipe, info, evaluation, .. } = detail;
+    let Detail { recipe, info, evaluation, augmented, .. } = detail;
     let facts = [
         (
             "images",
@@ -123,8 +125,15 @@ fn render_detail(detail: &Detail<'_>) -> Result<String> {
         ("final test loss", format!("{:.5} ({})", evaluation.loss, recipe.loss)),
         ("final test accuracy", format!("{:.2} %", evaluation.accuracy)),
     ];
-    let facts: String =
-        facts.iter().map(|(name, text)| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(text))).collect();
+    let with_views = augmented.map(|augmented| {
+        let loss = format!("loss {:.5}", augmented.loss);
+        ("with test-time augmentation", format!("{:.2} %, {loss} ({})", augmented.accuracy, recipe.tta))
+    });
+    let facts: String = facts
+        .iter()
+        .chain(&with_views)
+        .map(|(name, text)| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(text)))
+        .collect();
     let toml = toml::to_string_pretty(recipe).unwrap_or_default();
     let command = recipe.command(info.origin.folder());
     Ok(format!(

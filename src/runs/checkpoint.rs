@@ -59,9 +59,10 @@ impl Saved {
     /// Invalid data: the weights do not fit the model.
     pub fn restore(self, mut state: TrainState) -> Result<TrainState> {
         let invalid = |name: &str, e: Error| e.in_file(&self.path.join(name));
-        let parameters = state.model.network().summary().parameters() as usize;
+        let network = state.model.network();
+        let (parameters, values) = (network.summary().parameters() as usize, network.values() as usize);
         state.model = weights::load_bytes(state.model, self.model).map_err(|e| invalid(MODEL, e))?;
-        state.optimizer.load_bytes(self.optimizer, parameters).map_err(|e| invalid(OPTIMIZER, e))?;
+        state.optimizer.load_bytes(self.optimizer, parameters, values).map_err(|e| invalid(OPTIMIZER, e))?;
         state.progress = self.progress;
         Ok(state)
     }

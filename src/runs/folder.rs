@@ -38,19 +38,17 @@ impl RunDir {
         let candidates = std::iter::once(base.clone()).chain((2..).map(|n| format!("{base}-{n}")));
         for candidate in candidates {
             let path = parent.join(plain("name", &candidate)?);
-            match fs::create_dir(&path) {
-                Ok(()) if claim(&path) => return Self::fill(path, recipe, dataset, device),
-                Ok(()) => {} // another program was quicker
-                // A program that was killed right here left an empty folder.
-                Err(_) if fs::read_dir(&path).is_ok_and(|mut e| e.next().is_none()) && claim(&path) => {
-                    return Self::fill(path, recipe, dataset, device);
-                }
-                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && name.is_none() => {}
-                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                    let message = format!("there is a run at {} already", path.display());
-                    return Err(Error::usage(message).advise(Advice::OtherNameOrContinue(path)));
-                }
-                Err(e) => return Err(Error::io("create the folder", &path, e)),
+            if let Err(e) = fs::create_dir(&path)
+                && e.kind() != std::io::ErrorKind::AlreadyExists
+            {
+                return Err(Error::io("create the folder", &path, e));
+            }
+            if let Some(_claim) = Claim::on(&path) {
+                return Self::fill(path, recipe, dataset, device);
+            }
+            if name.is_some() {
+                let message = format!("there is a run at {} already", path.display());
+                return Err(Error::usage(message).advise(Advice::OtherNameOrContinue(path)));
             }
         }
         unreachable!("the numbers do not end")
@@ -268,9 +266,34 @@ fn runs_near(path: &Path) -> Vec<PathBuf> {
     folders.map(all).find(|runs| !runs.is_empty()).unwrap_or_default()
 }
 
-/// Whether this program is the first to write into a run's folder; two may have found it empty.
-fn claim(path: &Path) -> bool {
-    fs::File::create_new(path.join("dataset.json")).is_ok()
+/// The right to make a run of a folder, which one program has at a time and which ends with it.
+struct Claim {
+    path: PathBuf,
+    _locked: fs::File,
+}
+
+impl Claim {
+    const FILE: &'static str = "starting";
+
+    /// A claim on a new folder, or on what a program left that was killed before the folder was a run; none on one that is a run,
+    /// that another program claims, or that holds something else.
+    fn on(folder: &Path) -> Option<Self> {
+        let path = folder.join(Self::FILE);
+        let locked = fs::OpenOptions::new().create(true).append(true).open(&path).ok()?;
+        locked.try_lock().ok()?;
+        let claim = Self { path, _locked: locked };
+        let is_ours =
+            |name: &str| ["dataset.json", "device.json", Self::FILE].contains(&name) || name.ends_with(".part");
+        let mut entries = fs::read_dir(folder).ok()?;
+        let begun = entries.all(|entry| entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(is_ours)));
+        begun.then_some(claim)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path); // else it stays, and is in nobody's way
+    }
 }
 
 /// A name that stays inside its folder on every system.
@@ -320,6 +343,23 @@ mod tests {
         assert_eq!(create(Some("mine")).unwrap().recipe().unwrap(), recipe);
         let error = create(Some("mine")).unwrap_err();
         assert!(matches!(error.advice(), Some(Advice::OtherNameOrContinue(path)) if path.ends_with("mnist/mine")));
+    }
+
+    #[test]
+    fn a_folder_that_a_killed_program_began_is_taken_and_no_other() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("mnist/mine");
+        let mine = || create(root.path(), Some("mine"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("dataset.json"), "").unwrap();
+        let claimed = Claim::on(&folder).unwrap();
+        assert!(mine().is_err(), "while another program makes it");
+        drop(claimed);
+        fs::write(folder.join("holiday.jpg"), "").unwrap();
+        assert!(mine().is_err(), "with files of somebody's");
+        fs::remove_file(folder.join("holiday.jpg")).unwrap();
+        mine().unwrap();
+        assert!(mine().is_err() && !folder.join(Claim::FILE).exists());
     }
 
     #[test]

@@ -196,11 +196,11 @@ pub fn is_finished(dir: &RunDir, saved: Option<&Saved>, recipe: &Recipe) -> Resu
     let old = saved.map_or_else(|| dir.recipe(), |saved| Ok(saved.recipe().clone()))?;
     check_same_recipe(dir, &old, recipe)?;
     let done = saved.map_or(0, |saved| saved.progress.history.len());
-    if done > recipe.epochs {
+    if done > recipe.epochs_begun() {
         let message = format!("{} has {done} epochs already", dir.path().display());
         return Err(Error::usage(message).advise(Advice::MoreEpochs(done)));
     }
-    Ok(done == recipe.epochs && is_complete(dir))
+    Ok(done == recipe.epochs_begun() && is_complete(dir))
 }
 
 /// Whether a finished run has all its last files: a program may have been killed while it wrote them.

@@ -58,6 +58,8 @@ pub enum Event<'a> {
         state: &'a TrainState,
         /// The network measured on the test set after the last epoch.
         evaluation: &'a Evaluation,
+        /// The network measured with test-time augmentation, where the recipe has it.
+        augmented: Option<&'a Evaluation>,
     },
 }
 

@@ -7,11 +7,11 @@ use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::batches::DeviceSplit;
-use super::views::Views;
 use crate::compute::shaders::{self, VALUES_PER_IMAGE};
 use crate::compute::{LossKind, read};
 use crate::error::{Error, Result};
 use crate::network::Model;
+use crate::recipe::Views;
 
 /// One line of `metrics.csv`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

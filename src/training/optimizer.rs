@@ -7,16 +7,20 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::store::burn_pack::{Reader, Scalar, Tensor as PackTensor, Writer};
 use burn::tensor::{Bytes, DType, Device, Gradients, Tensor, TensorData};
 
+use super::moments::Moments;
+use super::muon::Filters;
 use super::rule::{self, Factors, composed, in_place, names};
 use crate::compute::shaders::Rule;
-use crate::compute::{failure, is_cpu};
+use crate::compute::{Group, failure};
 use crate::error::{Error, Result};
 use crate::network::Model;
-use crate::network::flat::Cursor;
+use crate::network::flat::{self, Cursor};
 use crate::recipe::OptimizerConfig;
 
 /// The scalar in a saved state that counts its steps.
 const STEPS: &str = "steps";
+/// The tensor in a saved state that lookahead's slow weights are.
+const SLOW: &str = "slow_weights";
 
 /// Turns gradients into new weights, and remembers what the rule needs from step to step.
 #[derive(Clone)]
@@ -24,76 +28,44 @@ pub struct Optimizer {
     config: OptimizerConfig,
     /// By which gradients are too large.
     gradient_scale: f64,
+    groups: Groups,
     /// Steps taken, on which Adam's correction depends.
     steps: u64,
     moments: Moments,
+    /// Lookahead's, of all values of the network `[values]`.
+    slow: Option<Tensor<1>>,
 }
 
-/// What a rule remembers of earlier gradients: as many vectors as it [names](names), each of a value for every parameter.
-#[derive(Clone)]
-enum Moments {
-    /// Whole vectors `[parameters]`, where the CPU computes, and after loading.
-    Host(Vec<Vec<f32>>),
-    /// On the device that computes, a vector for each tensor of parameters, or one for all.
-    Device(Vec<Vec<Tensor<1>>>),
+/// How some parameters are stepped apart from the others.
+#[derive(Debug, Clone, Copy)]
+pub struct Groups {
+    /// A factor on the gradients of batch normalization's scales and offsets: for SGD, one on their learning rate that leaves
+    /// their weight decay as it is.
+    pub norm_rate: f64,
+    /// Steps after which the bias of a whitening layer stays as it is.
+    pub whitening_steps: u64,
 }
 
-impl Moments {
-    /// Zeros for rules that have not taken a step, and moved to the device's side where it is not the CPU. `sizes` gives
-    /// those of the tensors of parameters, which the CPU does not ask for at every step.
-    fn placed(self, count: usize, sizes: impl FnOnce() -> Vec<usize>, device: &Device) -> Self {
-        if matches!(&self, Self::Host(moments) if moments.len() == count && is_cpu(device)) {
-            return self;
-        }
-        let sizes = sizes();
-        let moments = match self {
-            Self::Host(moments) if moments.is_empty() => vec![vec![0.0; sizes.iter().sum()]; count],
-            Self::Host(moments) => moments,
-            Self::Device(moments) if moments.iter().all(|parts| parts.len() == sizes.len()) => {
-                return Self::Device(moments);
-            }
-            Self::Device(moments) => {
-                let pieces = |parts: Vec<Tensor<1>>| {
-                    let whole = Tensor::cat(parts, 0);
-                    let mut cursor = Cursor::new(&whole);
-                    sizes.iter().map(|&n| cursor.take([n])).collect()
-                };
-                return Self::Device(moments.into_iter().map(pieces).collect());
-            }
-        };
-        if is_cpu(device) {
-            return Self::Host(moments);
-        }
-        let split = |moment: Vec<f32>| {
-            let mut rest = &moment[..];
-            let mut upload = |&n: &usize| {
-                let (values, after) = rest.split_at(n);
-                rest = after;
-                Tensor::from_data(TensorData::new(values.to_vec(), [n]), device)
-            };
-            sizes.iter().map(&mut upload).collect()
-        };
-        Self::Device(moments.into_iter().map(split).collect())
-    }
-
-    fn to_host(&self) -> Result<Vec<Vec<f32>>> {
-        match self {
-            Self::Host(moments) => Ok(moments.clone()),
-            Self::Device(moments) => {
-                let read = |moment: &Vec<Tensor<1>>| {
-                    let data = Tensor::cat(moment.clone(), 0).try_into_data().map_err(|e| failure::device(&e))?;
-                    data.try_to_vec().map_err(|e| failure::device(&e))
-                };
-                moments.iter().map(read).collect()
-            }
-        }
-    }
+impl Groups {
+    /// None is stepped apart.
+    const ALIKE: Self = Self { norm_rate: 1.0, whitening_steps: u64::MAX };
 }
 
 impl Optimizer {
     /// With no step taken yet. The rules compute as PyTorch's of the same name with its defaults.
     pub fn new(config: OptimizerConfig) -> Self {
-        Self { config, gradient_scale: 1.0, steps: 0, moments: Moments::Host(Vec::new()) }
+        let moments = Moments::Host(Vec::new());
+        Self { config, gradient_scale: 1.0, groups: Groups::ALIKE, steps: 0, moments, slow: None }
+    }
+
+    /// Steps some parameters apart from the others.
+    pub fn with_groups(self, groups: Groups) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// Remembers a network's weights as lookahead's slow ones.
+    pub fn with_slow_weights(self, model: &Model) -> Self {
+        Self { slow: Some(flat::values(model)), ..self }
     }
 
     /// Divides every gradient by this first: the loss was scaled up by as much.
@@ -117,11 +89,17 @@ impl Optimizer {
         self.steps += 1;
         let device = model.devices().into_iter().next().unwrap_or_default().inner();
         let sizes = || model.network().trained().map(|parameter| parameter.len() as usize).collect();
+        let Groups { norm_rate, whitening_steps } = self.groups;
+        let apart = norm_rate != 1.0 || self.steps > whitening_steps;
+        let groups = apart.then(|| model.network().trained().map(|parameter| parameter.group).collect());
         let moments = std::mem::replace(&mut self.moments, Moments::Host(Vec::new()));
         let mut walk = Walk {
             config: self.config,
             factors: Factors::of(self.config, learning_rate, self.steps),
             gradient_scale: self.gradient_scale,
+            norm_rate,
+            holds_whitening: self.steps > whitening_steps,
+            groups: groups.unwrap_or_default(),
             gradients,
             others: others.map(Cursor::new),
             moments: moments.placed(names(self.config).len(), sizes, &device),
@@ -131,6 +109,23 @@ impl Optimizer {
         let model = model.map(&mut walk);
         self.moments = walk.moments;
         model
+    }
+
+    /// Keeps so much of lookahead's slow weights, takes the rest of them from `model`, and gives it these, running statistics
+    /// included.
+    pub fn pull(&mut self, model: Model, keep: f64) -> Model {
+        let slow = self.pulled(&model, keep);
+        flat::with_values(model, &slow)
+    }
+
+    /// The slow weights `[values]` after a [pull](Self::pull).
+    pub(super) fn pulled(&mut self, model: &Model, keep: f64) -> Tensor<1> {
+        let trained = flat::values(model);
+        let slow = match self.slow.take() {
+            Some(slow) => slow.to_device(&trained.device()) * keep + trained * (1.0 - keep),
+            None => trained,
+        };
+        self.slow.insert(slow).clone()
     }
 
     /// What the rule remembers, each moment as one vector `[parameters]` on the device, which a [resident](super::resident) step
@@ -150,16 +145,18 @@ impl Optimizer {
         }
     }
 
-    /// The rule, in the numbers of the shader that steps in place.
-    pub(super) fn rule(&self) -> Rule {
-        rule::of_shader(self.config, self.gradient_scale)
+    /// The rule, in the numbers of the shader that steps in place; none where that does not have it.
+    pub(super) fn rule(&self) -> Option<Rule> {
+        let rule = rule::of_shader(self.config, self.gradient_scale)?;
+        Some(Rule { norm_rate: self.groups.norm_rate as f32, ..rule })
     }
 
     /// The factors of the step that is so many `ahead`, 1 for the next: the learning rate, the step size, the root of Adam's
-    /// second correction.
-    pub(super) fn factors(&self, learning_rate: f64, ahead: u64) -> [f32; 3] {
-        let Factors { rate, step_size, root_correction } = Factors::of(self.config, learning_rate, self.steps + ahead);
-        [rate, step_size, root_correction]
+    /// second correction, and 1 where the bias of a whitening layer is stepped, else 0.
+    pub(super) fn factors(&self, learning_rate: f64, ahead: u64) -> [f32; 4] {
+        let step = self.steps + ahead;
+        let Factors { rate, step_size, root_correction } = Factors::of(self.config, learning_rate, step);
+        [rate, step_size, root_correction, f32::from(step <= self.groups.whitening_steps)]
     }
 
     /// A step was taken in place.
@@ -177,41 +174,59 @@ impl Optimizer {
             let (bytes, shape, dtype) = TensorData::new(values, [n]).into_parts();
             PackTensor::new((*name).to_string(), dtype, shape, None, bytes)
         };
-        let tensors = names(self.config).iter().zip(self.moments.to_host()?).map(tensor);
+        let slow = match &self.slow {
+            Some(slow) => {
+                let data = slow.clone().try_into_data().map_err(|e| failure::device(&e))?;
+                Some((&SLOW, data.try_to_vec().map_err(|e| failure::device(&e))?))
+            }
+            None => None,
+        };
+        let tensors = names(self.config).iter().zip(self.moments.to_host()?).chain(slow).map(tensor);
         let writer = Writer::new(tensors.collect()).with_scalar(STEPS, Scalar::UInt(self.steps));
         Ok(writer.into_bytes().map_err(|e| failure::unwritable("the optimizer's state", &e.to_string()))?.to_vec())
     }
 
-    /// Restores what [`to_bytes`](Self::to_bytes) wrote for a network of so many trained `parameters`.
+    /// Restores what [`to_bytes`](Self::to_bytes) wrote for a network of so many trained `parameters`, and so many `values` in
+    /// all.
     ///
     /// # Errors
     /// Invalid data: the bytes are no burnpack, or hold the state of another rule or network.
-    pub fn load_bytes(&mut self, bytes: Vec<u8>, parameters: usize) -> Result<()> {
+    pub fn load_bytes(&mut self, bytes: Vec<u8>, parameters: usize, values: usize) -> Result<()> {
         let invalid = |e: &dyn std::fmt::Display| Error::invalid(e.to_string());
         let reader = Reader::from_bytes(Bytes::from_bytes_vec(bytes)).map_err(|e| invalid(&e))?;
         let Some(&Scalar::UInt(steps)) = reader.scalars().get(STEPS) else {
             return Err(invalid(&"the state of the optimizer does not say how many steps it has taken"));
         };
         let mut moments = vec![None; names(self.config).len()];
+        let mut slow = None;
         for tensor in reader.into_tensors().map_err(|e| invalid(&e))? {
             let (name, dtype, shape, _, bytes) = tensor.into_parts().map_err(|e| invalid(&e))?;
-            let Some(place) = names(self.config).iter().position(|known| *known == name) else {
-                return Err(invalid(&format!("the state of '{name}' is not of this optimizer")));
+            let is_slow = self.slow.is_some() && name == SLOW;
+            let place = names(self.config).iter().position(|known| *known == name);
+            let (place, expected, what) = match place {
+                Some(place) => (Some(place), parameters, "parameters"),
+                None if is_slow => (None, values, "values"),
+                None => return Err(invalid(&format!("the state of '{name}' is not of this optimizer"))),
             };
-            if dtype != DType::F32 || shape.num_elements() != parameters {
-                let found = shape.num_elements();
-                return Err(invalid(&format!("'{name}' has {found} values, but the network {parameters} parameters")));
+            let found = shape.num_elements();
+            if dtype != DType::F32 || found != expected {
+                return Err(invalid(&format!("'{name}' has {found} values, but the network {expected} {what}")));
             }
-            moments[place] = TensorData::from_bytes(bytes, shape, dtype).try_to_vec().ok();
+            let data = TensorData::from_bytes(bytes, [found], dtype);
+            match place {
+                Some(place) => moments[place] = data.try_to_vec().ok(),
+                None => slow = Some(Tensor::from_data(data, &Device::flex())),
+            }
         }
         // Before its first step a rule remembers nothing.
         let moments: Vec<Vec<f32>> = moments.into_iter().flatten().collect();
-        if moments.len() != names(self.config).len() && !(moments.is_empty() && steps == 0) {
+        let all_moments = moments.len() == names(self.config).len() || (moments.is_empty() && steps == 0);
+        if !all_moments || slow.is_some() != self.slow.is_some() {
             return Err(invalid(
                 &"the saved state is not of this optimizer: it does not remember all that this one does",
             ));
         }
-        (self.steps, self.moments) = (steps, Moments::Host(moments));
+        (self.steps, self.moments, self.slow) = (steps, Moments::Host(moments), slow);
         Ok(())
     }
 }
@@ -221,6 +236,11 @@ struct Walk<'a> {
     config: OptimizerConfig,
     factors: Factors,
     gradient_scale: f64,
+    norm_rate: f64,
+    /// Whether the bias of a whitening layer stays as it is.
+    holds_whitening: bool,
+    /// The group of every tensor of parameters, where some are stepped apart.
+    groups: Vec<Group>,
     gradients: Gradients,
     others: Option<Cursor<'a>>,
     moments: Moments,
@@ -237,6 +257,15 @@ impl Walk<'_> {
         let first_value = self.seen_values;
         self.seen_values += n;
         self.seen += 1;
+        if let (4, Some(filters)) = (D, Filters::of(self.config, self.factors.rate)) {
+            let rows = dims[0];
+            let matrix = |tensor: Tensor<D>| tensor.reshape([rows, n / rows]);
+            let velocity = self.moments.part(self.seen - 1, first_value..first_value + n, &device);
+            let (weights, velocity) =
+                filters.step(matrix(weights), matrix(gradient), velocity.reshape([rows, n / rows]));
+            self.moments.set_part(self.seen - 1, first_value, velocity.reshape([n]));
+            return weights.reshape(dims);
+        }
         match &mut self.moments {
             Moments::Host(moments) => {
                 let (mut weights, gradient) = (weights.into_data(), gradient.into_data());
@@ -270,8 +299,14 @@ impl ModuleMapper for Walk<'_> {
         let of_others = self.others.as_mut().map(|flat| flat.take(tensor.dims()));
         let gradient = tensor.grad_remove(&mut self.gradients).unwrap_or_else(|| tensor.clone().inner().zeros_like());
         let gradient = of_others.into_iter().fold(gradient, |sum, other| sum + other);
-        let scale = self.gradient_scale;
-        let gradient = if scale == 1.0 { gradient } else { gradient / scale };
+        let group = self.groups.get(self.seen).copied().unwrap_or_default();
+        if group == Group::Whitening && self.holds_whitening {
+            self.seen_values += tensor.shape().num_elements();
+            self.seen += 1;
+            return Param::from_mapped_value(id, tensor, mapper);
+        }
+        let scale = if group == Group::Normalization { self.norm_rate } else { 1.0 } / self.gradient_scale;
+        let gradient = if scale == 1.0 { gradient } else { gradient * scale };
         let weights = Tensor::from_inner(self.step(tensor.inner(), gradient)).require_grad();
         Param::from_mapped_value(id, weights, mapper)
     }
@@ -313,7 +348,7 @@ mod tests {
         ] {
             let (model, mut saved) = stepped(config);
             let mut restored = Optimizer::new(config);
-            restored.load_bytes(saved.to_bytes().unwrap(), PARAMETERS).unwrap();
+            restored.load_bytes(saved.to_bytes().unwrap(), PARAMETERS, PARAMETERS).unwrap();
             let expected = values(&saved.step(0.1, model.clone(), step(&model)));
             assert_eq!(values(&restored.step(0.1, model.clone(), step(&model))), expected, "{config:?}");
             assert_ne!(values(&Optimizer::new(config).step(0.1, model.clone(), step(&model))), expected, "{config:?}");
@@ -335,10 +370,11 @@ mod tests {
     fn a_state_of_another_rule_is_refused() {
         let (_, sgd) = stepped(OptimizerConfig::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 });
         let mut adam = Optimizer::new(OptimizerConfig::Adam { weight_decay: 0.0 });
-        let error = adam.load_bytes(sgd.to_bytes().unwrap(), PARAMETERS).unwrap_err();
+        let error = adam.load_bytes(sgd.to_bytes().unwrap(), PARAMETERS, PARAMETERS).unwrap_err();
         assert!(error.to_string().contains("is not of this optimizer"), "{error}");
-        let error = Optimizer::new(sgd.config).load_bytes(sgd.to_bytes().unwrap(), PARAMETERS + 1).unwrap_err();
+        let error =
+            Optimizer::new(sgd.config).load_bytes(sgd.to_bytes().unwrap(), PARAMETERS + 1, PARAMETERS + 1).unwrap_err();
         assert!(error.to_string().contains("has 15 values, but the network 16 parameters"), "{error}");
-        assert!(adam.load_bytes(b"nonsense".to_vec(), PARAMETERS).is_err());
+        assert!(adam.load_bytes(b"nonsense".to_vec(), PARAMETERS, PARAMETERS).is_err());
     }
 }

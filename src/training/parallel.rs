@@ -205,7 +205,7 @@ mod tests {
         let losses = |layers: &str, count: usize| {
             let devices = (1..count).fold(Devices::cpu(), |devices, _| devices.and(Device::flex(), cpu_info()));
             let network = layers.parse().unwrap();
-            let recipe = Recipe { epochs: 1, batch_size: 130, network, ..Recipe::preset("linear_v1-bn-ce").unwrap() };
+            let recipe = Recipe { epochs: 1.0, batch_size: 130, network, ..Recipe::preset("linear_v1-bn-ce").unwrap() };
             let plan = Plan::new(&recipe, &dataset).unwrap();
             let (never, mut observers) = (AtomicUsize::new(0), Observers::default());
             let run = train(&plan, &devices, plan.start(devices.main()), &never, &mut observers);

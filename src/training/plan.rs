@@ -6,6 +6,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 
 use super::metrics::evaluation_batch;
+use super::optimizer::Groups;
 use super::state::{Progress, TrainState};
 use super::step::Step;
 use crate::compute::{DeviceInfo, Devices, LossKind};
@@ -82,11 +83,15 @@ impl Plan {
         Ok(())
     }
 
-    /// A fresh start on a device: weights from the seed, nothing done.
+    /// A fresh start on a device: weights from the seed and, where layers are fitted to them, the train images; nothing done.
     pub fn start(&self, device: &Device) -> TrainState {
-        let Recipe { seed, optimizer, .. } = self.recipe;
+        let Recipe { seed, optimizer, norm_rate, whitening_epochs, lookahead, .. } = self.recipe;
         let model = self.network.build(seed, self.recipe.products(), &device.clone().autodiff());
-        TrainState { model, optimizer: self.step.optimizer(optimizer), progress: Progress::default() }
+        let model = model.fitted(&self.data.train);
+        let whitening_steps = whitening_epochs.map_or(u64::MAX, |epochs| (epochs * self.ranges.len()) as u64);
+        let optimizer = self.step.optimizer(optimizer).with_groups(Groups { norm_rate, whitening_steps });
+        let optimizer = if lookahead.is_on() { optimizer.with_slow_weights(&model) } else { optimizer };
+        TrainState { model, optimizer, progress: Progress::default() }
     }
 
     /// The recipe that was resolved.
@@ -129,20 +134,36 @@ impl Plan {
         self.recipe.seed
     }
 
-    /// Passes over the train set.
+    /// Passes over the train set, of which the last may end early.
     pub fn epochs(&self) -> usize {
-        self.recipe.epochs
+        self.recipe.epochs_begun()
     }
 
-    /// The images of every step of an epoch, as positions in its order.
+    /// The images of every step of a whole epoch, as positions in its order.
     pub fn ranges(&self) -> &[Range<usize>] {
         &self.ranges
     }
 
+    /// Steps of all epochs.
+    pub fn steps(&self) -> usize {
+        self.recipe.steps(self.ranges.len())
+    }
+
+    /// The images of every step of an epoch, counted from 0: of the last perhaps fewer steps than of the others.
+    pub(super) fn ranges_of(&self, epoch: usize) -> &[Range<usize>] {
+        let left = self.steps().saturating_sub(epoch * self.ranges.len());
+        &self.ranges[..self.ranges.len().min(left)]
+    }
+
     /// The learning rate of a step, counted from 0 over all epochs.
     pub fn learning_rate(&self, step: usize) -> f64 {
-        let Recipe { schedule, learning_rate, epochs, .. } = &self.recipe;
-        Schedule::learning_rate(schedule, *learning_rate, step, self.ranges.len(), *epochs)
+        let Recipe { schedule, learning_rate, .. } = &self.recipe;
+        Schedule::learning_rate(schedule, *learning_rate, step, self.ranges.len(), self.steps())
+    }
+
+    /// How much of lookahead's slow weights is kept behind a step, counted from 0 over all epochs; none where they are left alone.
+    pub(super) fn lookahead(&self, step: usize) -> Option<f64> {
+        self.recipe.lookahead.keep(step as u64 + 1, self.steps() as u64)
     }
 
     /// The learning rate that the schedule starts from.
@@ -208,7 +229,7 @@ mod tests {
             ),
             (Recipe { batch_size: 3, ..base.clone() }, data(10, 28), "batch normalization needs two"),
             (Recipe { network: vgg, ..base.clone() }, data(10, 28), "layer 29, `pool max 2`, gets 512x1x1"),
-            (Recipe { epochs: 0, ..base.clone() }, data(10, 28), "epochs is 0"),
+            (Recipe { epochs: 0.0, ..base.clone() }, data(10, 28), "epochs is 0"),
         ] {
             let error = Plan::new(&recipe, &data).err().expect(words);
             assert!(error.exit_code() == 2 && error.to_string().contains(words), "{error}");

@@ -17,7 +17,8 @@ use super::step::Step;
 use crate::compute::replay::{Prepared, Replay};
 use crate::compute::shaders::{self, Place};
 use crate::compute::{failure, read};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::network::flat::Cursor;
 use crate::network::{Model, Noise};
 
 /// Steps that are done plainly before one is recorded: in the first fusion finds what belongs together, and kernels are tuned;
@@ -76,7 +77,7 @@ struct Kept {
 }
 
 impl Resident {
-    /// Brings a run's state into buffers that stay. `None` where a device does not run our shaders. So many steps may be done
+    /// Brings a run's state into buffers that stay. `None` where a device does not run our shaders, or an optimizer has none. So many steps may be done
     /// `at_once`; with 0 none is replayed.
     pub fn new(
         plan: &Plan,
@@ -85,13 +86,13 @@ impl Resident {
         train_set: &Rc<DeviceSplit>,
         at_once: usize,
     ) -> Option<Self> {
-        if !train_set.uses_shaders() {
-            return None;
-        }
+        let rule = state.optimizer.rule().filter(|_| train_set.uses_shaders())?;
         let device = device.clone().inner();
         let mut tensors = Tensors::default();
         state.model.visit(&mut tensors);
-        let (places, n) = Place::row(tensors.parts.iter().map(|(tensor, trained)| (tensor.dims()[0], *trained)));
+        let groups = state.model.network().tensors().map(|tensor| tensor.group);
+        let parts = tensors.parts.iter().zip(groups);
+        let (places, n) = Place::row(parts.map(|((tensor, trained), group)| (tensor.dims()[0], *trained, group)));
         let values = Tensor::zeros([n], &device);
         let moments = state.optimizer.moments_in_one_piece(&state.model, &device);
         // What a rule does not have is never read; a buffer must be bound all the same.
@@ -100,7 +101,6 @@ impl Resident {
         let steps = plan.ranges().len();
         let progress = Tensor::<1, Int>::zeros([shaders::progress_words(steps)], &device);
         let losses = Tensor::zeros([steps], &device);
-        let rule = state.optimizer.rule();
         let buffers =
             shaders::Resident::new(&values, [moment(0), moment(1)], &progress, &losses, places.clone(), rule)?;
         buffers.fill(tensors.parts.into_iter().map(|(tensor, _)| tensor).collect())?;
@@ -124,7 +124,8 @@ impl Resident {
             _ => Prepared::new(&device).map_or(Mode::Refused, |prepared| Mode::WarmUp(WARM_UP, prepared)),
         };
         let flop = plan.network().step_flop(kept.batch);
-        let several = at_once >= AT_ONCE && flop <= SMALL_STEP;
+        // Lookahead has its turn between two steps.
+        let several = at_once >= AT_ONCE && flop <= SMALL_STEP && !plan.recipe().lookahead.is_on();
         Some(Self { kept: Rc::new(kept), mode, ahead: 0, several, epoch: 0, rates: Vec::new() })
     }
 
@@ -146,7 +147,7 @@ impl Resident {
 
     /// Sets the learning rates of the steps of the epoch from `step` on.
     fn set_rates(&mut self, step: usize, state: &TrainState, rates: Vec<f64>) {
-        let rows: Vec<[f32; 3]> =
+        let rows: Vec<[f32; 4]> =
             rates[step..].iter().zip(1..).map(|(rate, ahead)| state.optimizer.factors(*rate, ahead)).collect();
         self.kept.buffers.set_factors(step, &rows);
         self.rates = rates;
@@ -194,6 +195,17 @@ impl Resident {
         Ok(refused)
     }
 
+    /// Pulls the weights to lookahead's slow ones, as [`Optimizer::pull`](super::optimizer::Optimizer::pull) does.
+    ///
+    /// # Errors
+    /// Device: the buffers are gone.
+    pub fn pull(&self, state: &mut TrainState, keep: f64) -> Result<()> {
+        let slow = state.optimizer.pulled(&state.model, keep);
+        let mut cursor = Cursor::new(&slow);
+        let parts = self.kept.places.iter().map(|place| cursor.take([place.len])).collect();
+        self.kept.buffers.fill(parts).ok_or_else(gone)
+    }
+
     /// Steps that the device was given beyond the last that was asked for.
     pub fn ahead(&self) -> usize {
         self.ahead
@@ -207,7 +219,7 @@ impl Resident {
         step: usize,
         state: &TrainState,
     ) -> Result<Mode> {
-        if !self.several || self.kept.whole_batches() < step + AT_ONCE {
+        if !self.several || self.kept.whole_batches().min(self.rates.len()) < step + AT_ONCE {
             one.run()?;
             return Ok(Mode::Replay { one, several });
         }
@@ -269,6 +281,10 @@ impl Resident {
     }
 }
 
+fn gone() -> Error {
+    failure::device(&"the buffers of the run are not on this device")
+}
+
 impl Kept {
     /// Batches of an epoch that are whole.
     fn whole_batches(&self) -> usize {
@@ -277,7 +293,6 @@ impl Kept {
 
     /// The step, operation by operation.
     fn plainly(&self, n: usize) -> Result<()> {
-        let gone = || failure::device(&"the buffers of the run are not on this device");
         let batch = self.train_set.batch_at(&self.order, &self.progress, n).ok_or_else(gone)?;
         let noise = Noise::on_device(self.seed, self.progress.clone());
         let (loss, gradients) = self.step.gradients(&self.model, batch, noise, 1.0);

@@ -1,4 +1,5 @@
 //! The rules of PyTorch's SGD, Adam and AdamW: what a step makes of a weight, its gradient, and what is remembered of earlier ones.
+//! What Muon has no rule of its own for goes by SGD's.
 //!
 //! A rule is written three times, for whole vectors of any device, for values on the host, and in `shaders/update.wgsl`; the
 //! tests hold the three together, and all of them against PyTorch.
@@ -19,7 +20,7 @@ const EPSILON: f32 = 1e-8;
 pub fn names(config: OptimizerConfig) -> &'static [&'static str] {
     match config {
         OptimizerConfig::Sgd { momentum: 0.0, .. } => &[],
-        OptimizerConfig::Sgd { .. } => &["momentum"],
+        OptimizerConfig::Sgd { .. } | OptimizerConfig::Muon { .. } => &["momentum"],
         OptimizerConfig::Adam { .. } | OptimizerConfig::AdamW { .. } => &["first_moment", "second_moment"],
     }
 }
@@ -39,7 +40,7 @@ impl Factors {
     /// The factors of the step with this number, counted from 1.
     pub fn of(config: OptimizerConfig, learning_rate: f64, step: u64) -> Self {
         let (first, second) = match config {
-            OptimizerConfig::Sgd { .. } => (1.0, 1.0),
+            OptimizerConfig::Sgd { .. } | OptimizerConfig::Muon { .. } => (1.0, 1.0),
             OptimizerConfig::Adam { .. } | OptimizerConfig::AdamW { .. } => {
                 (1.0 - BETA_1.powf(step as f64), (1.0 - BETA_2.powf(step as f64)).sqrt())
             }
@@ -61,13 +62,18 @@ pub fn composed(
     };
     let mut moments = moments.into_iter();
     match (config, moments.next(), moments.next()) {
-        (OptimizerConfig::Sgd { momentum, nesterov, weight_decay }, Some(velocity), _) => {
+        (
+            OptimizerConfig::Sgd { momentum, nesterov, weight_decay }
+            | OptimizerConfig::Muon { momentum, nesterov, weight_decay, .. },
+            Some(velocity),
+            _,
+        ) => {
             let gradient = regularized(gradient, weight_decay);
             let velocity = velocity * momentum + gradient.clone();
             let change = if nesterov { gradient + velocity.clone() * momentum } else { velocity.clone() };
             (weights - change * rate, vec![velocity])
         }
-        (OptimizerConfig::Sgd { weight_decay, .. }, ..) => {
+        (OptimizerConfig::Sgd { weight_decay, .. } | OptimizerConfig::Muon { weight_decay, .. }, ..) => {
             let change = regularized(gradient, weight_decay) * rate;
             (weights - change, Vec::new())
         }
@@ -106,7 +112,8 @@ fn of_cpu(config: OptimizerConfig, Factors { rate, step_size, root_correction }:
         OptimizerConfig::Sgd { momentum: 0.0, weight_decay, .. } => {
             update::Rule::Plain { rate, decay: weight_decay as f32 }
         }
-        OptimizerConfig::Sgd { momentum, nesterov, weight_decay } => {
+        OptimizerConfig::Sgd { momentum, nesterov, weight_decay }
+        | OptimizerConfig::Muon { momentum, nesterov, weight_decay, .. } => {
             update::Rule::Momentum { rate, decay: weight_decay as f32, momentum: momentum as f32, nesterov }
         }
         OptimizerConfig::Adam { weight_decay } => adam(weight_decay, 1.0),
@@ -114,16 +121,19 @@ fn of_cpu(config: OptimizerConfig, Factors { rate, step_size, root_correction }:
     }
 }
 
-/// The rule, in the numbers of `shaders/update.wgsl`, for gradients that are too large by a factor.
-pub fn of_shader(config: OptimizerConfig, gradient_scale: f64) -> Rule {
-    let rule = Rule { kind: 0, momentum: 0.0, nesterov: false, decay: 0.0, scale: (1.0 / gradient_scale) as f32 };
-    match config {
+/// The rule, in the numbers of `shaders/update.wgsl`, for gradients that are too large by a factor; none where the shader does
+/// not have it.
+pub fn of_shader(config: OptimizerConfig, gradient_scale: f64) -> Option<Rule> {
+    let scale = (1.0 / gradient_scale) as f32;
+    let rule = Rule { kind: 0, momentum: 0.0, nesterov: false, decay: 0.0, scale, norm_rate: 1.0 };
+    Some(match config {
         OptimizerConfig::Sgd { momentum, nesterov, weight_decay } => {
             Rule { momentum: momentum as f32, nesterov, decay: weight_decay as f32, ..rule }
         }
         OptimizerConfig::Adam { weight_decay } => Rule { kind: 1, decay: weight_decay as f32, ..rule },
         OptimizerConfig::AdamW { weight_decay } => Rule { kind: 2, decay: weight_decay as f32, ..rule },
-    }
+        OptimizerConfig::Muon { .. } => return None,
+    })
 }
 
 #[cfg(test)]

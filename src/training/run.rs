@@ -16,11 +16,11 @@ use super::parallel::{Replicas, shares};
 use super::plan::Plan;
 use super::resident::Resident;
 use super::state::TrainState;
-use super::views::Views;
 use crate::compute::{Devices, read};
 use crate::error::{Error, ErrorKind, Result};
 use crate::network::Noise;
 use crate::notice::Notice;
+use crate::recipe::Views;
 
 /// Losses are read back at the end of an epoch, and in a long one at most this often in between.
 const READS_PER_EPOCH: usize = 8;
@@ -105,9 +105,13 @@ pub async fn train_with(
     let evaluation = match evaluation {
         Some(evaluation) => evaluation,
         // Everything was trained before, but perhaps not everything was written.
-        None => run.measure(&state).await?,
+        None => run.measure(&state, Views::Plain).await?,
     };
-    run.observers.tell(&Event::Finished { state: &state, evaluation: &evaluation })?;
+    let augmented = match plan.recipe().tta {
+        Views::Plain => None,
+        views => Some(run.measure(&state, views).await?),
+    };
+    run.observers.tell(&Event::Finished { state: &state, evaluation: &evaluation, augmented: augmented.as_ref() })?;
     Ok(state)
 }
 
@@ -159,9 +163,11 @@ impl<'a, 'o> Run<'a, 'o> {
         let order = self.train_set.shuffled(plan.seed(), epoch, plan.augment());
         self.clock = EpochClock::resume(state.progress.seconds);
         self.last_read = Instant::now();
-        let steps = plan.ranges().len();
-        if let (Some(resident), Some(next)) = (&mut self.resident, plan.ranges().get(state.progress.losses.len())) {
-            let rates = (0..steps).map(|step| control.learning_rate(plan.learning_rate(epoch * steps + step)));
+        let ranges = plan.ranges_of(epoch);
+        let steps = ranges.len();
+        if let (Some(resident), Some(next)) = (&mut self.resident, ranges.get(state.progress.losses.len())) {
+            let first = epoch * plan.ranges().len();
+            let rates = (0..steps).map(|step| control.learning_rate(plan.learning_rate(first + step)));
             let rates = rates.collect();
             resident.begin_epoch(&order, next.start, (epoch, state.progress.losses.len()), &state, rates);
         }
@@ -204,6 +210,9 @@ impl<'a, 'o> Run<'a, 'o> {
             if resident.step(&mut state, step, range.len(), rate).await? {
                 self.observers.notice(Notice::NoReplay);
             }
+            if let Some(keep) = plan.lookahead(global_step) {
+                resident.pull(&mut state, keep)?;
+            }
             let batch = order.indices(range.clone());
             self.observers.tell(&Event::Step { epoch: epoch + 1, step: step + 1, batch })?;
             return Ok(state);
@@ -225,6 +234,9 @@ impl<'a, 'o> Run<'a, 'o> {
         self.unread.push(others.iter().fold(own_loss, |sum, others| sum + last(others)));
         let rate = control.learning_rate(plan.learning_rate(global_step));
         state.model = state.optimizer.step_of_all(rate, state.model, gradients, others.as_ref());
+        if let Some(keep) = plan.lookahead(global_step) {
+            state.model = state.optimizer.pull(state.model, keep);
+        }
         let batch = order.indices(range.clone());
         self.observers.tell(&Event::Step { epoch: epoch + 1, step: step + 1, batch })?;
         Ok(state)
@@ -234,7 +246,7 @@ impl<'a, 'o> Run<'a, 'o> {
     async fn finish_epoch(&mut self, state: &mut TrainState, control: &mut impl StepControl) -> Result<Evaluation> {
         let plan = self.plan;
         let train_seconds = self.clock.seconds();
-        let measured = match self.measure(state).await {
+        let measured = match self.measure(state, Views::Plain).await {
             Err(e) if matches!(e.kind(), ErrorKind::Interrupted(_)) => {
                 state.progress.seconds = self.clock.seconds();
                 return Err(self.interrupted(state, e));
@@ -242,31 +254,31 @@ impl<'a, 'o> Run<'a, 'o> {
             measured => measured?,
         };
         let epoch = state.progress.history.len();
-        let steps = plan.ranges().len();
-        self.refuse_non_finite(&[measured.loss as f32], (epoch + 1) * steps)?;
+        let first = epoch * plan.ranges().len();
+        let sizes: Vec<usize> = plan.ranges_of(epoch).iter().map(ExactSizeIterator::len).collect();
+        self.refuse_non_finite(&[measured.loss as f32], first + sizes.len())?;
         let losses = std::mem::take(&mut state.progress.losses);
-        let sizes: Vec<usize> = plan.ranges().iter().map(ExactSizeIterator::len).collect();
         state.progress.seconds = 0.0;
         state.progress.history.push(EpochMetrics {
             epoch: epoch + 1,
             train_loss: metrics::weighted_mean(&losses, &sizes),
             test_loss: measured.loss,
             test_accuracy: measured.accuracy,
-            learning_rate: control.learning_rate(plan.learning_rate(epoch * steps)),
+            learning_rate: control.learning_rate(plan.learning_rate(first)),
             seconds: self.clock.seconds(),
-            images_per_second: self.train_set.len() as f64 / train_seconds,
+            images_per_second: sizes.iter().sum::<usize>() as f64 / train_seconds,
         });
         self.observers.tell(&Event::Epoch { history: &state.progress.history, evaluation: &measured, state })?;
         Ok(measured)
     }
 
-    async fn measure(&self, state: &TrainState) -> Result<Evaluation> {
+    async fn measure(&self, state: &TrainState, views: Views) -> Result<Evaluation> {
         let (plan, model) = (self.plan, state.model.valid());
         let how = Measure {
             loss: plan.loss(),
             classes: plan.network().classes(),
             batch_size: plan.evaluation_batch(),
-            views: Views::Plain,
+            views,
         };
         metrics::evaluate(&model, &self.test_set, how, self.stop).await
     }

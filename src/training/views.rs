@@ -3,26 +3,8 @@
 use burn::tensor::Tensor;
 
 use super::augmentation::{Change, apply};
-use crate::names::named;
 use crate::network::Model;
-
-/// Which views of an image a network is asked about. Their logits are averaged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Views {
-    /// The image.
-    #[default]
-    Plain,
-    /// The image and its mirror image.
-    Mirror,
-    /// Both, and both shifted by a pixel along the diagonal, each way, with half of the weight; as in airbench (Keller Jordan,
-    /// 2024).
-    MirrorAndShift,
-}
-
-named!(
-    Views, "test-time augmentation",
-    Views::Plain => "off", Views::Mirror => "mirror", Views::MirrorAndShift => "mirror+shift",
-);
+use crate::recipe::Views;
 
 impl Views {
     /// What is done to the image for each view, and its weight. The weights add up to 1.

@@ -422,7 +422,7 @@ try {
     await ready(page);
     await page.setInputFiles("#file", ["data_batch_1.bin", "test_batch.bin"].map((name) => path.join(folder, name)));
     await page.waitForFunction(() => document.getElementById("data-about").textContent.startsWith("CIFAR-10, your files: 200 images to train on and 200 to test"));
-    assert.deepEqual(await page.locator("#preset option").allInnerTexts(), ["cifar10-linear", "cifar10-vgg11", "cifar10-vgg16", "cifar10-resnet9"]);
+    assert.deepEqual(await page.locator("#preset option").allInnerTexts(), ["cifar10-linear", "cifar10-vgg11", "cifar10-vgg16", "cifar10-resnet9", "cifar10-fast", "cifar10-muon"]);
     await page.click("#classify"); // the model at hand is one of digits
     await page.waitForFunction(() => document.getElementById("message").textContent.includes("takes images of 1x28x28, these are 3x32x32"));
     execFileSync("tar", ["czf", path.join(work, "cifar-10-binary.tar.gz"), "-C", work, "cifar-10-batches-bin"]);

@@ -290,7 +290,7 @@ fn recipes() -> Target {
         for recipe in kept.into_iter().chain(written).filter(|recipe| recipe.validate().is_ok()) {
             assert_eq!(toml::from_str::<Recipe>(&toml::to_string(&recipe).unwrap()).unwrap(), recipe);
             let _ = recipe.command(None);
-            let _ = recipe.schedule.learning_rate(recipe.learning_rate, 10, 8, recipe.epochs.min(1000));
+            let _ = recipe.schedule.learning_rate(recipe.learning_rate, 10, 8, recipe.steps(8));
         }
     })
 }

@@ -277,7 +277,7 @@ impl Session {
         let effort = Effort { quick: true, repeats: 5, software: true };
         let devices = Devices::one(self.inside.device.clone(), self.inside.info.clone());
         let mut measurements = Vec::new();
-        let measured = bench::measure(&devices, None, effort, &data.dataset, &mut |progress| {
+        let measured = bench::measure(&devices, None, effort, &data.dataset, None, &mut |progress| {
             if let Progress::Done(m) = progress {
                 let _ = tell.call3(&JsValue::NULL, &(&m.name).into(), &m.median.into(), &(&m.unit).into());
                 measurements.push(m);

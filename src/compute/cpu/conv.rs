@@ -1,4 +1,4 @@
-//! 3x3 convolutions, and by which way.
+//! Convolutions with stride 1, and by which way.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -8,24 +8,27 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::tensor::{Bytes, Device, Tensor};
 use tinderbox_kernels::conv::{Way, add_bias, bias_gradient};
-use tinderbox_kernels::{Buffer, Sizes};
+use tinderbox_kernels::{Buffer, Kernel, Sizes};
 
 use super::tensors::{Maps, Primitive, contiguous, images, slice, track, tracked, untracked, vector};
 
-/// A 3x3 convolution with stride 1 and zeros around, of images `[n, inputs, h, w]` with weights `[outputs, inputs, 3, 3]` and a
-/// bias `[outputs]`, if there is one, on the CPU backend, training or not; `None` elsewhere. By Winograd's schemes, whose
-/// rounding is a few times that of the definition, or `exact`ly as defined.
+/// A convolution with stride 1 and `padding` zeros around, of images `[n, inputs, h, w]` with weights
+/// `[outputs, inputs, side, side]` and a bias `[outputs]`, if there is one, on the CPU backend, training or not; `None`
+/// elsewhere, and where whole sides of the kernel would see nothing but zeros. That of 3x3 pixels and a padding of 1 is computed
+/// by Winograd's schemes, whose rounding is a few times that of the definition, or `exact`ly as defined.
 pub fn convolve(
     x: &Tensor<4>,
     weights: &Tensor<4>,
     bias: Option<&Tensor<1>>,
+    padding: usize,
     exact: bool,
     prepared: &Prepared,
 ) -> Option<Tensor<4>> {
     let training = weights.device().is_autodiff();
-    let ([n, c, height, width], [outputs, inputs, rows, columns]) = (x.dims(), weights.dims());
-    debug_assert!((c, rows, columns) == (inputs, 3, 3));
-    let sizes = Sizes { images: n, height, width, inputs, outputs };
+    let ([n, c, height, width], [outputs, inputs, side, columns]) = (x.dims(), weights.dims());
+    debug_assert!(c == inputs && side == columns);
+    let sizes = Sizes { images: n, height, width, inputs, outputs, kernel: Kernel { side, padding } };
+    let [height, width] = sizes.sides_after().filter(|_| padding < side)?;
     let way = Way::of(sizes, exact);
     let maps = Maps::of(x)?;
     let kernels = untracked(weights)?.to_contiguous();
@@ -96,19 +99,24 @@ impl Backward<Flex, 3> for Conv {
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let ([of_images, of_weights, of_bias], Forwarded { sizes, way, maps, kernels }) = (ops.parents, ops.state);
-        let Sizes { images: n, height, width, inputs, outputs } = sizes;
+        let Sizes { images: n, height, width, inputs, outputs, kernel } = sizes;
+        let Some([height_after, width_after]) = sizes.sides_after() else { return };
         let gradient = grads.consume::<Flex>(&ops.node);
-        let Some(gradient) = Maps::of_primitive(gradient, [n, outputs, height, width]) else { return };
+        let Some(gradient) = Maps::of_primitive(gradient, [n, outputs, height_after, width_after]) else { return };
+        if let Some(node) = of_bias {
+            grads.register::<Flex>(node.id, contiguous(bias_gradient(gradient.values(), outputs), [outputs]));
+        }
+        if of_images.is_none() && of_weights.is_none() {
+            return; // weights that stay as they are, and images of the data set
+        }
         let (to_images, to_weights) =
             way.backward(sizes, maps.values(), slice(&kernels), gradient.values(), of_images.is_some());
         if let Some((node, to_images)) = of_images.zip(to_images) {
             grads.register::<Flex>(node.id, images(to_images, [n, inputs, height, width]));
         }
-        if let Some(node) = of_bias {
-            grads.register::<Flex>(node.id, contiguous(bias_gradient(gradient.values(), outputs), [outputs]));
-        }
         if let Some(node) = of_weights {
-            grads.register::<Flex>(node.id, contiguous(to_weights, [outputs, inputs, 3, 3]));
+            let sides = [outputs, inputs, kernel.side, kernel.side];
+            grads.register::<Flex>(node.id, contiguous(to_weights, sides));
         }
     }
 }
@@ -139,7 +147,7 @@ mod tests {
     #[test]
     fn every_way_is_burns_convolution_forward_and_backward() {
         for ([n, c, o, h, w], way) in SIZES {
-            let sizes = Sizes { images: n, height: h, width: w, inputs: c, outputs: o };
+            let sizes = Sizes { images: n, height: h, width: w, inputs: c, outputs: o, kernel: Kernel::THREE };
             if threads() < 4 {
                 assert_eq!((Way::of(sizes, false), Way::of(sizes, true)), (way, Way::Direct), "{sizes:?}");
             }
@@ -148,28 +156,45 @@ mod tests {
             }
             let (x, weights) = (random([n, c, h, w], -1.0, 1.0), random([o, c, 3, 3], -1.0, 1.0));
             let bias = random([o], -1.0, 1.0);
-            let pick = random([n, o, h, w], -1.0, 1.0);
-            let run = |y: Tensor<4>| {
-                let gradients = (y.clone() * pick.clone()).sum().backward();
-                let of_bias = bias.grad(&gradients).unwrap().reshape([1, o, 1, 1]);
-                [y.inner(), x.grad(&gradients).unwrap(), weights.grad(&gradients).unwrap(), of_bias]
-            };
-            let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
-            let expected = run(conv2d(x.clone(), weights.clone(), Some(bias.clone()), options));
-            for exact in [false, true] {
-                let prepared = Prepared::default();
-                let found = run(convolve(&x, &weights, Some(&bias), exact, &prepared).unwrap());
-                let plain = convolve(
-                    &x.clone().inner(),
-                    &weights.clone().inner(),
-                    Some(&bias.clone().inner()),
-                    exact,
-                    &prepared,
-                )
-                .unwrap();
-                for (expected, found) in expected.iter().chain([&expected[0]]).zip(found.into_iter().chain([plain])) {
-                    found.into_data().assert_approx_eq::<f32>(&expected.to_data(), Tolerance::absolute(2e-4));
-                }
+            is_burns(&x, &weights, &bias, 1);
+        }
+    }
+
+    #[test]
+    fn kernels_of_any_side_are_burns_forward_and_backward() {
+        for ([n, c, o, h, w], side, padding) in [
+            ([3, 3, 24, 8, 8], 2, 0),
+            ([2, 5, 7, 6, 9], 5, 2),
+            ([4, 18, 33, 5, 5], 1, 0),
+            ([1, 2, 40, 7, 3], 3, 2),
+            ([2, 4, 3, 1, 4], 2, 1),
+        ] {
+            let (x, weights) = (random([n, c, h, w], -1.0, 1.0), random([o, c, side, side], -1.0, 1.0));
+            is_burns(&x, &weights, &random([o], -1.0, 1.0), padding);
+        }
+        let (x, weights) = (random([1, 2, 4, 4], -1.0, 1.0), random([2, 2, 2, 2], -1.0, 1.0));
+        assert!(convolve(&x, &weights, None, 2, false, &Prepared::default()).is_none(), "zeros alone are burn's");
+    }
+
+    /// Whether both ways, training and not, are burn's convolution.
+    fn is_burns(x: &Tensor<4>, weights: &Tensor<4>, bias: &Tensor<1>, padding: usize) {
+        let run = |y: Tensor<4>| {
+            let pick = (0..y.shape().num_elements()).map(|i| (i * 37 % 23) as f32 / 11.0 - 1.0).collect::<Vec<_>>();
+            let pick = Tensor::from_data(TensorData::new(pick, y.dims()), &Device::flex().autodiff());
+            let gradients = (y.clone() * pick).sum().backward();
+            let of_bias = bias.grad(&gradients).unwrap().reshape([1, -1, 1, 1]);
+            [y.inner(), x.grad(&gradients).unwrap(), weights.grad(&gradients).unwrap(), of_bias]
+        };
+        let options = ConvOptions::new([1, 1], [padding; 2], [1, 1], 1);
+        let expected = run(conv2d(x.clone(), weights.clone(), Some(bias.clone()), options));
+        let plain = [x, weights].map(|tensor| tensor.clone().inner());
+        for exact in [false, true] {
+            let prepared = Prepared::default();
+            let found = run(convolve(x, weights, Some(bias), padding, exact, &prepared).unwrap());
+            let [x, weights] = &plain;
+            let plain = convolve(x, weights, Some(&bias.clone().inner()), padding, exact, &prepared).unwrap();
+            for (expected, found) in expected.iter().chain([&expected[0]]).zip(found.into_iter().chain([plain])) {
+                found.into_data().assert_approx_eq::<f32>(&expected.to_data(), Tolerance::absolute(2e-4));
             }
         }
     }
@@ -181,7 +206,7 @@ mod tests {
             values[n] = f32::NAN;
             let x = Tensor::<4>::from_data(TensorData::new(values, [1, c, h, h]), &Device::flex());
             let weights = Tensor::ones([16, c, 3, 3], &Device::flex());
-            let sum: f32 = convolve(&x, &weights, None, false, &Prepared::default()).unwrap().sum().into_scalar();
+            let sum: f32 = convolve(&x, &weights, None, 1, false, &Prepared::default()).unwrap().sum().into_scalar();
             assert!(sum.is_nan(), "{c} {h}");
         }
     }
@@ -191,7 +216,7 @@ mod tests {
         let device = Device::flex();
         let (x, prepared) = (Tensor::<4>::ones([9, 16, 4, 4], &device), Prepared::default());
         let sum =
-            |weights: &Tensor<4>| convolve(&x, weights, None, false, &prepared).unwrap().sum().into_scalar::<f32>();
+            |weights: &Tensor<4>| convolve(&x, weights, None, 1, false, &prepared).unwrap().sum().into_scalar::<f32>();
         let panels = || Arc::as_ptr(&prepared.0.lock().unwrap().as_ref().unwrap().panels);
         let weights = Tensor::<4>::ones([16, 16, 3, 3], &device);
         let first = (sum(&weights), panels());
@@ -199,7 +224,7 @@ mod tests {
         let changed = weights.add_scalar(1.0); // in the same memory, if burn can
         assert!((sum(&changed) - 2.0 * first.0).abs() < 1e-4 * first.0);
         let trained = Tensor::from_inner(changed.add_scalar(1.0));
-        drop(convolve(&x, &trained, None, false, &prepared));
+        drop(convolve(&x, &trained, None, 1, false, &prepared));
         assert!(prepared.0.lock().unwrap().is_none(), "weights that are trained change with every batch");
     }
 
@@ -208,7 +233,7 @@ mod tests {
         let (x, weights) = (random([6, 24, 8, 8], -1.0, 1.0), random([40, 24, 3, 3], -1.0, 1.0));
         let run = || {
             let gradients =
-                convolve(&x, &weights, None, false, &Prepared::default()).unwrap().square().sum().backward();
+                convolve(&x, &weights, None, 1, false, &Prepared::default()).unwrap().square().sum().backward();
             [x.grad(&gradients).unwrap().into_data(), weights.grad(&gradients).unwrap().into_data()]
         };
         assert_eq!(run(), run());

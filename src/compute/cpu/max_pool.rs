@@ -9,8 +9,8 @@ use tinderbox_kernels::{Pool, max_pool as kernels};
 
 use super::tensors::{Maps, images, track, tracked};
 
-/// The maximum of every `side` x `side` pixels on the CPU backend, training or not; `None` elsewhere, for sides above 4, and
-/// where pixels are left over.
+/// The maximum of every `side` x `side` pixels on the CPU backend, training or not; `None` elsewhere, and for sides above 4.
+/// Pixels that are left over at the right and below count nowhere.
 pub fn max_pool(x: &Tensor<4>, side: usize) -> Option<Tensor<4>> {
     let pool = Pool::of(x.dims(), side)?;
     let maps = Maps::of(x)?;
@@ -48,7 +48,12 @@ mod tests {
 
     #[test]
     fn max_pooling_is_burns_forward_and_backward() {
-        for (shape, side) in SHAPES.map(|shape| (shape, 2)).into_iter().chain([([3, 5, 6, 9], 3), ([2, 17, 8, 4], 4)]) {
+        for (shape, side) in SHAPES.map(|shape| (shape, 2)).into_iter().chain([
+            ([3, 5, 6, 9], 3),
+            ([2, 17, 8, 4], 4),
+            ([3, 5, 7, 6], 2),
+            ([2, 20, 4, 5], 3),
+        ]) {
             let x = random(shape, -1.0, 1.0);
             let weight = random([shape[0], shape[1], shape[2] / side, shape[3] / side], -1.0, 1.0);
             let run = |output: Tensor<4>| {
@@ -61,7 +66,6 @@ mod tests {
             close(found.1, expected.1);
             close(max_pool(&x.clone().inner(), side).unwrap(), expected.0);
         }
-        assert!(max_pool(&random([1, 1, 3, 2], 0.0, 1.0), 2).is_none(), "pixels that are left over are burn's");
         assert!(max_pool(&random([1, 1, 5, 5], 0.0, 1.0), 5).is_none(), "large windows are burn's");
     }
 }

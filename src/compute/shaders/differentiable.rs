@@ -11,8 +11,9 @@ use burn::tensor::{DType, Int, Shape, Tensor};
 use super::conv::{Sides, Way};
 use super::dropout::Dropout;
 use super::extension::{Shaders, runs_shaders};
-use super::norm_relu;
+use super::norm;
 use crate::compute::LossKind;
+use crate::compute::cpu::Activation;
 
 /// A tensor of burn's wgpu backend.
 type Primitive = FloatTensor<Wgpu>;
@@ -191,14 +192,14 @@ pub struct Normalized {
     pub running_variance: Tensor<1>,
 }
 
-/// Normalizes by the batch, applies ReLU, and blends the batch into the running mean and variance with the weight `momentum`,
-/// while training where shaders run; `None` elsewhere.
-pub fn norm_relu_train(
+/// Normalizes by the batch, applies an activation, and blends the batch into the running mean and variance with the weight
+/// `momentum`, while training where shaders run; `None` elsewhere.
+pub fn norm_train(
     x: &Tensor<4>,
     [gamma, beta]: [&Tensor<1>; 2],
     [mean, variance]: [Tensor<1>; 2],
-    epsilon: f64,
-    momentum: f64,
+    (epsilon, momentum): (f64, f64),
+    activation: Activation,
 ) -> Option<Normalized> {
     if !takes(x) {
         return None;
@@ -209,22 +210,22 @@ pub fn norm_relu_train(
     let running = |t: Tensor<1>| t.without_autodiff().try_into_primitive::<Wgpu>().ok();
     let numbers = (epsilon as f32, momentum as f32);
     let (output, statistics) =
-        <Wgpu as Shaders>::norm_relu(x.clone(), gamma, beta, running(mean)?, running(variance)?, numbers);
-    let output = track(NormRelu, inputs, (x, statistics.clone(), channels), output);
+        <Wgpu as Shaders>::norm(x.clone(), gamma, beta, running(mean)?, running(variance)?, numbers, activation);
+    let output = track(Norm(activation), inputs, (x, statistics.clone(), channels), output);
     let part = |i: usize| Tensor::from_inner(Tensor::from_primitive::<Wgpu>(part(&statistics, i, channels)));
     Some(Normalized { output, running_mean: part(4), running_variance: part(5) })
 }
 
 /// One of the vectors `[channels]` that lie in one buffer, each at a place where it can be bound.
 fn part(vectors: &Primitive, i: usize, channels: usize) -> Primitive {
-    <Wgpu as Shaders>::view(vectors.clone(), i * norm_relu::stride(channels), Shape::new([channels]))
+    <Wgpu as Shaders>::view(vectors.clone(), i * norm::stride(channels), Shape::new([channels]))
 }
 
-/// Gradients of relu(batch norm(x)) with respect to x, scale and offset.
+/// Gradients of activation(batch norm(x)) with respect to x, scale and offset.
 #[derive(Debug)]
-struct NormRelu;
+struct Norm(Activation);
 
-impl Backward<Wgpu, 3> for NormRelu {
+impl Backward<Wgpu, 3> for Norm {
     /// x; the statistics of the batch, with scale and offset; the channels.
     type State = (Primitive, Primitive, usize);
 
@@ -232,7 +233,7 @@ impl Backward<Wgpu, 3> for NormRelu {
         let [node_x, node_gamma, node_beta] = ops.parents;
         let (x, statistics, channels) = ops.state;
         let dy = grads.consume::<Wgpu>(&ops.node);
-        let (dx, affine) = <Wgpu as Shaders>::norm_relu_gradient(x, dy, statistics);
+        let (dx, affine) = <Wgpu as Shaders>::norm_gradient(x, dy, statistics, self.0);
         let (dgamma, dbeta) = (part(&affine, 0, channels), part(&affine, 1, channels));
         for (node, gradient) in [(node_x, dx), (node_gamma, dgamma), (node_beta, dbeta)] {
             if let Some(node) = node {

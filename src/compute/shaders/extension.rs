@@ -9,8 +9,9 @@ use burn_wgpu::{CubeBackend, CubeTensor};
 
 use super::conv::{self, Pass, Sides};
 use super::dropout::{self, Dropout};
-use super::{evaluate as evaluation, gather, loss, max_pool, norm_relu};
+use super::{evaluate as evaluation, gather, loss, max_pool, norm};
 use crate::compute::LossKind;
+use crate::compute::cpu::Activation;
 use crate::data::ImageShape;
 
 /// Measures a batch: logits `[n, classes]` and labels `[n]` become rows `start..start + n` of `results`, which is
@@ -94,24 +95,26 @@ pub trait Shaders: Backend {
         smoothing: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// relu(batch norm(x)), and six vectors of the channels; `numbers` are epsilon and momentum. See
-    /// [`norm_relu_train`](super::norm_relu_train).
-    #[fusion(meta = norm_relu::output)]
-    fn norm_relu(
+    /// activation(batch norm(x)), and six vectors of the channels; `numbers` are epsilon and momentum. See
+    /// [`norm_train`](super::norm_train).
+    #[fusion(meta = norm::output)]
+    fn norm(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
         numbers: (f32, f32),
+        activation: Activation,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// The gradient of x, and those of scale and offset, from that of what [`norm_relu`](Self::norm_relu) made.
-    #[fusion(meta = norm_relu::gradients)]
-    fn norm_relu_gradient(
+    /// The gradient of x, and those of scale and offset, from that of what [`norm`](Self::norm) made.
+    #[fusion(meta = norm::gradients)]
+    fn norm_gradient(
         x: FloatTensor<Self>,
         dy: FloatTensor<Self>,
         statistics: FloatTensor<Self>,
+        activation: Activation,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// Images `[n, inputs, h, w]` convolved with weights, with stride 1; see [`convolve`](super::convolve).
@@ -172,19 +175,25 @@ impl Shaders for CubeBackend {
         loss::launch([logits, labels], kind, smoothing)
     }
 
-    fn norm_relu(
+    fn norm(
         x: CubeTensor,
         gamma: CubeTensor,
         beta: CubeTensor,
         mean: CubeTensor,
         variance: CubeTensor,
         numbers: (f32, f32),
+        activation: Activation,
     ) -> (CubeTensor, CubeTensor) {
-        norm_relu::launch([x, gamma, beta, mean, variance], numbers)
+        norm::launch([x, gamma, beta, mean, variance], numbers, activation)
     }
 
-    fn norm_relu_gradient(x: CubeTensor, dy: CubeTensor, statistics: CubeTensor) -> (CubeTensor, CubeTensor) {
-        norm_relu::launch_gradient([x, dy, statistics])
+    fn norm_gradient(
+        x: CubeTensor,
+        dy: CubeTensor,
+        statistics: CubeTensor,
+        activation: Activation,
+    ) -> (CubeTensor, CubeTensor) {
+        norm::launch_gradient([x, dy, statistics], activation)
     }
 
     fn conv(x: CubeTensor, weights: CubeTensor, sides: Sides) -> CubeTensor {

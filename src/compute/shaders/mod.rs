@@ -14,12 +14,12 @@ mod gather;
 mod kernel;
 mod loss;
 mod max_pool;
-mod norm_relu;
+mod norm;
 mod resident;
 mod tile_grid;
 
 pub use conv::Way;
-pub use differentiable::{Normalized, convolve, drop_out, loss, max_pool, norm_relu_train};
+pub use differentiable::{Normalized, convolve, drop_out, loss, max_pool, norm_train};
 pub use dropout::Dropout;
 pub use evaluate::VALUES_PER_IMAGE;
 pub use extension::{Shaders, apply_dropout, evaluate, gather_batch, runs_shaders, view};

@@ -8,6 +8,7 @@ use cubecl::bytes::Bytes;
 use cubecl::prelude::KernelId;
 
 use super::kernel::{in_rows, run, wgsl};
+use crate::compute::Group;
 
 /// Threads in a workgroup, as in the shader.
 const THREADS: u32 = 256;
@@ -52,16 +53,18 @@ pub struct Place {
     pub len: usize,
     /// Whether an optimizer steps it; else its newest value is taken over.
     pub trained: bool,
+    /// Whether it is stepped apart from the others.
+    pub group: Group,
 }
 
 impl Place {
     /// Tensors of these lengths, trained or not, one behind the other; and the length of the buffer.
-    pub fn row(tensors: impl IntoIterator<Item = (usize, bool)>) -> (Vec<Self>, usize) {
+    pub fn row(tensors: impl IntoIterator<Item = (usize, bool, Group)>) -> (Vec<Self>, usize) {
         let mut end = 0;
-        let places = tensors.into_iter().map(|(len, trained)| {
+        let places = tensors.into_iter().map(|(len, trained, group)| {
             let offset = end;
             end += len.next_multiple_of(ALIGNMENT);
-            Self { offset, len, trained }
+            Self { offset, len, trained, group }
         });
         (places.collect(), end)
     }
@@ -80,6 +83,8 @@ pub struct Rule {
     pub decay: f32,
     /// On every gradient.
     pub scale: f32,
+    /// On the gradients of batch normalization's scales and offsets too.
+    pub norm_rate: f32,
 }
 
 /// The buffers. All of them stay where they are as long as this lives.
@@ -134,7 +139,7 @@ impl Resident {
         for (places, sources) in places.chunks(at_once).zip(sources.chunks(at_once)) {
             let count: usize = places.iter().map(|place| place.len).sum();
             let groups = in_rows(count.div_ceil(THREADS as usize));
-            let Rule { kind, momentum, nesterov, decay, scale } = self.rule;
+            let Rule { kind, momentum, nesterov, decay, scale, norm_rate } = self.rule;
             let params = [
                 first as u32,
                 count as u32,
@@ -147,7 +152,7 @@ impl Resident {
             ];
             let own = [&self.values, &self.moments[0], &self.moments[1], &self.progress];
             let tensors: Vec<&CubeTensor> = own.into_iter().chain(sources).collect();
-            run(Update { places: places.to_vec() }, THREADS, groups, &tensors, &params);
+            run(Update { places: places.to_vec(), norm_rate }, THREADS, groups, &tensors, &params);
             first += places.iter().filter(|place| place.trained).map(|place| place.len).sum::<usize>();
         }
         Some(())
@@ -165,8 +170,8 @@ impl Resident {
     }
 
     /// Sets the factors of the steps from `step` on.
-    pub fn set_factors(&self, step: usize, rows: &[[f32; 3]]) {
-        let words: Vec<u32> = rows.iter().flat_map(|[a, b, c]| [a.to_bits(), b.to_bits(), c.to_bits(), 0]).collect();
+    pub fn set_factors(&self, step: usize, rows: &[[f32; 4]]) {
+        let words: Vec<u32> = rows.iter().flatten().map(|factor| factor.to_bits()).collect();
         self.write_progress(HEAD + 4 * step, &words);
     }
 
@@ -188,19 +193,28 @@ wgsl!(Advance, "../../../shaders/advance.wgsl");
 /// The update of tensors at these places.
 struct Update {
     places: Vec<Place>,
+    norm_rate: f32,
 }
 
 impl KernelSource for Update {
     fn source(&self) -> SourceTemplate {
         let (mut sources, mut pick, mut start, mut moments) = (String::new(), String::new(), 0, 0);
-        for (i, Place { offset, len, trained }) in self.places.iter().enumerate() {
+        for (i, Place { offset, len, trained, group }) in self.places.iter().enumerate() {
             let binding = OWN_BINDINGS + i;
             sources += &format!("@group(0) @binding({binding}) var<storage, read_write> source_{i}: array<f32>;\n");
             let end = start + len;
             let otherwise = if i == 0 { "    " } else { " else " };
+            let (hold, factor) = match (trained, group) {
+                (true, Group::Whitening) => {
+                    ("        if !is_whitening_trained() {\n            return;\n        }\n", 1.0)
+                }
+                (true, Group::Normalization) => ("", self.norm_rate),
+                _ => ("", 1.0),
+            };
+            let factor = if factor == 1.0 { String::new() } else { format!(" * {factor:?}") };
             pick += &format!(
-                "{otherwise}if i < {end}u {{\n        at = {offset}u + i - {start}u;\n        value = source_{i}[i - \
-                 {start}u];\n        trained = {trained};\n        k += {moments}u + i - {start}u;\n    }}"
+                "{otherwise}if i < {end}u {{\n{hold}        at = {offset}u + i - {start}u;\n        value = source_{i}[i - \
+                 {start}u]{factor};\n        trained = {trained};\n        k += {moments}u + i - {start}u;\n    }}"
             );
             start = end;
             moments += if *trained { *len } else { 0 };
@@ -212,7 +226,7 @@ impl KernelSource for Update {
     }
 
     fn id(&self) -> KernelId {
-        KernelId::new::<Self>().info(self.places.clone())
+        KernelId::new::<Self>().info((self.places.clone(), self.norm_rate.to_bits()))
     }
 
     fn lang(&self) -> &'static str {

@@ -43,9 +43,16 @@ impl Config {
         Some((input + 2 * self.padding).checked_sub(self.kernel)? / self.stride + 1)
     }
 
-    /// Three pixels a side, each output below its input.
-    fn is_plain_3x3(&self) -> bool {
-        (self.kernel, self.stride, self.padding) == (3, 1, 1)
+    /// The layer with its parameters.
+    pub(super) fn with(&self, weight: Param<Tensor<4>>, bias: Option<Param<Tensor<1>>>, init: &Init) -> Conv2d {
+        Conv2d {
+            weight,
+            bias,
+            config: self.clone(),
+            precision: init.precision(),
+            convolution: init.convolution(),
+            prepared: cpu::Prepared::default(),
+        }
     }
 }
 
@@ -132,14 +139,7 @@ impl Kind for Config {
         }
         let weight = init.given(weights, [self.channels, inputs, kernel, kernel]);
         let bias = self.bias.then(|| init.uniform([self.channels], bound));
-        Conv2d {
-            weight,
-            bias,
-            config: self.clone(),
-            precision: init.precision(),
-            convolution: init.convolution(),
-            prepared: cpu::Prepared::default(),
-        }
+        self.with(weight, bias, init)
     }
 
     fn onnx(&self, graph: &mut dyn OnnxGraph, prefix: &str, x: String) -> String {
@@ -173,8 +173,8 @@ impl Forward for Conv2d {
             return Activation::Maps(with_bias(y, bias));
         }
         let exact = self.convolution == Convolution::Exact;
-        let on_cpu = || cpu::convolve(&x, &weight, bias.as_ref(), exact, &self.prepared);
-        if let Some(y) = self.config.is_plain_3x3().then(on_cpu).flatten() {
+        let on_cpu = || cpu::convolve(&x, &weight, bias.as_ref(), padding, exact, &self.prepared);
+        if let Some(y) = (stride == 1).then(on_cpu).flatten() {
             return Activation::Maps(y);
         }
         let on_gpu = || shaders::convolve(&x, &weight, padding, Way::Fastest);

@@ -1,9 +1,11 @@
 //! `gelu`: x times the share of a normal distribution below x (Hendrycks and Gimpel, 2016).
 
 use burn::module::Module;
+use burn::tensor::Tensor;
 use burn::tensor::activation::gelu;
 
 use super::kind::{Forward, Kind, OnnxGraph};
+use crate::compute::cpu;
 use crate::error::Result;
 use crate::network::text::Words;
 use crate::network::{Activation, Init, Noise, Shape};
@@ -45,8 +47,14 @@ impl Kind for Config {
     }
 }
 
+fn on_maps(maps: Tensor<4>) -> Tensor<4> {
+    cpu::gelu(&maps).unwrap_or_else(|| gelu(maps))
+}
+
 impl Forward for Gelu {
     fn forward(&self, x: Activation, _: &mut Noise) -> Activation {
-        x.map(gelu, gelu)
+        x.map(on_maps, |vectors| {
+            cpu::gelu(&vectors.clone().unsqueeze_dims(&[2, 3])).map_or_else(|| gelu(vectors), |maps| maps.flatten(1, 3))
+        })
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use burn::module::Module;
 
+use crate::compute::Group;
 use crate::error::{Error, Result};
 use crate::network::text::{FromWords, Words};
 use crate::network::{Activation, Init, Noise, Shape};
@@ -56,6 +57,11 @@ pub trait Kind: Sized {
         false
     }
 
+    /// Whether the layer is fitted to the train images before the first step, and so has to see the images themselves.
+    fn is_fitted(&self) -> bool {
+        false
+    }
+
     /// The layer with fresh parameters.
     fn build(&self, input: Shape, init: &mut Init) -> Self::Module;
 
@@ -103,6 +109,9 @@ pub trait AnyLayer: FromWords + Clone + PartialEq + fmt::Debug + fmt::Display {
 
     /// See [`Kind::normalizes`].
     fn normalizes(&self) -> bool;
+
+    /// See [`Kind::is_fitted`].
+    fn is_fitted(&self) -> bool;
 
     /// See [`Kind::IS_ACTIVATION`].
     fn is_activation(&self) -> bool;
@@ -159,12 +168,19 @@ pub struct Parameter {
     pub dims: Vec<usize>,
     /// Whether the optimizer changes it; running statistics it does not.
     pub trained: bool,
+    /// What it is to an optimizer.
+    pub group: Group,
 }
 
 impl Parameter {
     /// A trained tensor.
     pub(super) fn new(name: &str, dims: &[usize]) -> Self {
-        Self { name: name.into(), dims: dims.into(), trained: true }
+        Self { name: name.into(), dims: dims.into(), trained: true, group: Group::Other }
+    }
+
+    /// A tensor that no optimizer changes.
+    pub(super) fn fixed(name: &str, dims: &[usize]) -> Self {
+        Self { trained: false, ..Self::new(name, dims) }
     }
 
     /// A weight and, where the layer has one, a bias for each of its outputs.

@@ -8,10 +8,12 @@ mod global_pool;
 mod kind;
 mod linear;
 mod norm;
+mod normalize;
 mod pool;
 mod relu;
 mod residual;
 mod scale;
+mod whiten;
 
 pub use kind::{AnyLayer, Forward, Kind, OnnxAttribute, OnnxGraph, Parameter};
 pub use pool::PoolKind;
@@ -81,6 +83,10 @@ macro_rules! kinds {
                 match self { $(Self::$kind(layer) => layer.normalizes()),+ }
             }
 
+            fn is_fitted(&self) -> bool {
+                match self { $(Self::$kind(layer) => layer.is_fitted()),+ }
+            }
+
             fn is_activation(&self) -> bool {
                 match self { $(Self::$kind(_) => <$config>::IS_ACTIVATION),+ }
             }
@@ -117,6 +123,7 @@ macro_rules! kinds {
                             (norm.forward_relu(x, Some(pool)), rest)
                         }
                         [Self::Norm(norm), Self::Relu(_), rest @ ..] => (norm.forward_relu(x, None), rest),
+                        [Self::Norm(norm), Self::Gelu(_), rest @ ..] => (norm.forward_gelu(x), rest),
                         [layer, rest @ ..] => (layer.forward(x, noise), rest),
                     };
                 }
@@ -141,6 +148,10 @@ kinds!(
     Conv(conv::Config) => conv::Conv2d,
     /// Batch normalization.
     Norm(norm::Config) => norm::BatchNorm,
+    /// Every channel of the images less its mean, divided by its standard deviation.
+    Normalize(normalize::Config) => normalize::Normalize,
+    /// A convolution whose outputs are uncorrelated over the train images.
+    Whiten(whiten::Config) => conv::Conv2d,
     /// Negative values become zero.
     Relu(relu::Config) => relu::Relu,
     /// A smooth step between zero and the value.
@@ -191,7 +202,10 @@ mod tests {
                     identity
                 })
             ),
-            Just(Layer::Norm(norm::Config)),
+            (any::<bool>(), 1e-9..=1.0f64, 1e-20..=1.0f64)
+                .prop_map(|(scale, momentum, epsilon)| Layer::Norm(norm::Config { scale, momentum, epsilon })),
+            Just(Layer::Normalize(normalize::Config)),
+            (1..=4usize).prop_map(|kernel| Layer::Whiten(whiten::Config { kernel })),
             Just(Layer::Relu(relu::Config)),
             Just(Layer::Gelu(gelu::Config)),
             (kind(), 1..=64usize, 1..=64usize).prop_map(|(kind, size, stride)| Layer::Pool(pool::Config {
@@ -234,6 +248,9 @@ mod tests {
             ("pool mean 2", "unknown pooling 'mean'"),
             ("dropout 1", "from 0 to below 1"),
             ("scale NaN", "found 'NaN'"),
+            ("norm momentum 2", "expected momentum, a number above 0 and at most 1, found '2'"),
+            ("norm epsilon", "expected epsilon, a number above 0 and at most 1"),
+            ("whiten kernel 5", "expected kernel, a whole number from 1 to 4, found '5'"),
             ("relu,,relu", "between two commas"),
             ("residual", "expected layers in brackets"),
             ("residual []", "expected layers in brackets"),

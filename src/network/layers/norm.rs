@@ -1,20 +1,23 @@
 //! `norm`: batch normalization (Ioffe and Szegedy, 2015) as PyTorch computes it.
 
+use std::fmt;
+
 use burn::module::{Module, ModuleMapper, Param, RunningState};
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
+use burn::tensor::activation::{gelu, relu};
 use burn::tensor::module::{batch_norm, batch_norm_train};
 
 use super::kind::{Forward, Kind, OnnxAttribute, OnnxGraph, Parameter};
 use super::pool::Pool;
-use crate::compute::{cpu, shaders};
+use crate::compute::cpu::{self, After};
+use crate::compute::{Group, shaders};
 use crate::error::Result;
 use crate::network::text::Words;
 use crate::network::{Activation, Init, Noise, Shape};
 
-/// Added to the variance.
+/// Added to the variance where nothing else is said; PyTorch's default.
 const EPSILON: f64 = 1e-5;
-/// Weight of the newest batch in the running statistics.
+/// Weight of the newest batch in the running statistics where nothing else is said; PyTorch's default.
 const MOMENTUM: f64 = 0.1;
 
 /// Normalizes every channel of `[n, channels, ...]` by the batch while training, and by running statistics
@@ -33,19 +36,39 @@ pub struct BatchNorm {
     pub running_mean: RunningState<Tensor<1>>,
     /// Running unbiased variance, `[channels]`.
     pub running_var: RunningState<Tensor<1>>,
+    #[module(skip)]
+    config: Config,
 }
 
 /// The layer as a recipe has it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config;
+pub struct Config {
+    /// Whether the scale is trained; else it stays 1.
+    pub scale: bool,
+    /// The weight of the newest batch in the running statistics, above 0 and at most 1.
+    pub momentum: f64,
+    /// Added to the variance, above 0 and at most 1.
+    pub epsilon: f64,
+}
 
 impl Kind for Config {
     const NAME: &'static str = "norm";
-    const USAGE: &'static str = "norm";
+    const USAGE: &'static str = "norm [scale off] [momentum M=0.1] [epsilon E=1e-5]";
     type Module = BatchNorm;
 
-    fn parse(_: &mut Words<'_>) -> Result<Self> {
-        Ok(Self)
+    fn parse(words: &mut Words<'_>) -> Result<Self> {
+        Ok(Self {
+            scale: words.switch("scale")?,
+            momentum: words.share("momentum")?.unwrap_or(MOMENTUM),
+            epsilon: words.share("epsilon")?.unwrap_or(EPSILON),
+        })
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.scale { "" } else { " scale off" })?;
+        let numbers = [("momentum", self.momentum, MOMENTUM), ("epsilon", self.epsilon, EPSILON)];
+        let other = numbers.iter().filter(|(_, value, default)| value != default);
+        other.into_iter().try_for_each(|(name, value, _)| write!(f, " {name} {value:?}"))
     }
 
     fn normalizes(&self) -> bool {
@@ -54,9 +77,13 @@ impl Kind for Config {
 
     fn parameters(&self, input: Shape) -> Vec<Parameter> {
         let channels = [input.channels()];
-        let statistic = |name| Parameter { trained: false, ..Parameter::new(name, &channels) };
-        let trained = ["weight", "bias"].map(|name| Parameter::new(name, &channels));
-        trained.into_iter().chain(["running_mean", "running_var"].map(statistic)).collect()
+        let affine =
+            |(name, trained)| Parameter { trained, group: Group::Normalization, ..Parameter::new(name, &channels) };
+        let affine = [("weight", self.scale), ("bias", true)].map(affine);
+        affine
+            .into_iter()
+            .chain(["running_mean", "running_var"].map(|name| Parameter::fixed(name, &channels)))
+            .collect()
     }
 
     /// In inference a normalization is one multiply-add a value.
@@ -68,23 +95,27 @@ impl Kind for Config {
     fn build(&self, input: Shape, init: &mut Init) -> BatchNorm {
         let channels = input.channels();
         BatchNorm {
-            gamma: init.constant(1.0, channels),
+            gamma: if self.scale { init.constant(1.0, channels) } else { init.fixed(vec![1.0; channels], [channels]) },
             beta: init.constant(0.0, channels),
             running_mean: init.running(0.0, channels),
             running_var: init.running(1.0, channels),
+            config: self.clone(),
         }
     }
 
     fn onnx(&self, graph: &mut dyn OnnxGraph, prefix: &str, x: String) -> String {
         let names = ["weight", "bias", "running_mean", "running_var"].map(|name| format!("{prefix}{name}"));
         let [weight, bias, mean, variance] = &names;
-        let epsilon = OnnxAttribute::Float(EPSILON as f32);
+        let epsilon = OnnxAttribute::Float(self.epsilon as f32);
         graph.node("BatchNormalization", &[&x, weight, bias, mean, variance], &[("epsilon", epsilon)])
     }
 
     fn pytorch(&self, input: Shape) -> String {
         let sides = if matches!(input, Shape::Maps(_)) { 2 } else { 1 };
-        format!("nn.BatchNorm{sides}d({})", input.channels())
+        let numbers = [("eps", self.epsilon, EPSILON), ("momentum", self.momentum, MOMENTUM)];
+        let other = numbers.iter().filter(|(_, value, default)| value != default);
+        let other: String = other.map(|(name, value, _)| format!(", {name}={value:?}")).collect();
+        format!("nn.BatchNorm{sides}d({}{other})", input.channels())
     }
 }
 
@@ -93,6 +124,9 @@ impl Forward for BatchNorm {
         x.map(|maps| self.normalize(maps), |vectors| self.normalize(vectors))
     }
 }
+
+const RELU: After = After { activation: cpu::Activation::Relu, side: 1 };
+const GELU: After = After { activation: cpu::Activation::Gelu, side: 1 };
 
 /// Sets a running statistic.
 struct Set(Tensor<1>);
@@ -109,10 +143,12 @@ impl BatchNorm {
     fn normalize<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
         let (gamma, beta) = (self.gamma.val(), self.beta.val());
         if !input.device().is_autodiff() {
-            return batch_norm(input, gamma, beta, self.running_mean.value(), self.running_var.value(), EPSILON);
+            let running = [&self.running_mean, &self.running_var].map(RunningState::value);
+            let [mean, variance] = running;
+            return batch_norm(input, gamma, beta, mean, variance, self.config.epsilon);
         }
         let per_channel = input.shape().num_elements() / input.dims()[1];
-        let trained = batch_norm_train(input, gamma, beta, EPSILON);
+        let trained = batch_norm_train(input, gamma, beta, self.config.epsilon);
         self.remember(trained.mean, trained.variance, per_channel);
         trained.output
     }
@@ -121,7 +157,7 @@ impl BatchNorm {
     pub fn forward_relu(&self, x: Activation, pool: Option<&Pool>) -> Activation {
         let one_pixel = |vectors: Tensor<2>| {
             let maps = vectors.clone().unsqueeze_dims(&[2, 3]);
-            match self.normalize_on_cpu(&maps, 1).or_else(|| self.normalize_on_gpu(&maps)) {
+            match self.in_one(&maps, RELU) {
                 Some(maps) => maps.flatten::<2>(1, 3),
                 None => relu(self.normalize(vectors)),
             }
@@ -129,34 +165,48 @@ impl BatchNorm {
         x.map(|maps| self.normalize_relu(maps, pool), one_pixel)
     }
 
+    /// Normalization, and GELU after it: of maps in one operation where the device has it.
+    pub fn forward_gelu(&self, x: Activation) -> Activation {
+        let one_pixel = |vectors: Tensor<2>| match self.in_one(&vectors.clone().unsqueeze_dims(&[2, 3]), GELU) {
+            Some(maps) => maps.flatten::<2>(1, 3),
+            None => gelu(self.normalize(vectors)),
+        };
+        x.map(|maps| self.in_one(&maps, GELU).unwrap_or_else(|| gelu(self.normalize(maps))), one_pixel)
+    }
+
+    /// Normalization and an activation in one operation, where the device has it.
+    fn in_one(&self, input: &Tensor<4>, after: After) -> Option<Tensor<4>> {
+        self.normalize_on_cpu(input, after).or_else(|| self.normalize_on_gpu(input, after.activation))
+    }
+
     fn normalize_relu(&self, input: Tensor<4>, pool: Option<&Pool>) -> Tensor<4> {
         if let Some(pool) = pool {
             let side = pool.maximum_side();
-            let pooled = side.and_then(|side| self.normalize_on_cpu(&input, side));
+            let pooled = side.and_then(|side| self.normalize_on_cpu(&input, After { side, ..RELU }));
             return pooled.unwrap_or_else(|| pool.pooled(self.normalize_relu(input, None)));
         }
-        let output = self.normalize_on_cpu(&input, 1).or_else(|| self.normalize_on_gpu(&input));
-        output.unwrap_or_else(|| relu(self.normalize(input)))
+        self.in_one(&input, RELU).unwrap_or_else(|| relu(self.normalize(input)))
     }
 
-    /// Normalization, ReLU and the maximum of every `side` x `side` pixels on the CPU.
-    fn normalize_on_cpu(&self, input: &Tensor<4>, side: usize) -> Option<Tensor<4>> {
+    /// Normalization, and what comes after it, on the CPU.
+    fn normalize_on_cpu(&self, input: &Tensor<4>, after: After) -> Option<Tensor<4>> {
         let (gamma, beta) = (self.gamma.val(), self.beta.val());
         if !input.device().is_autodiff() {
             let norm = [gamma, beta, self.running_mean.value(), self.running_var.value()];
-            return cpu::norm_relu(input, &norm, EPSILON, side);
+            return cpu::norm(input, &norm, self.config.epsilon, after);
         }
-        let trained = cpu::norm_relu_train(input, [&gamma, &beta], EPSILON, side)?;
+        let trained = cpu::norm_train(input, [&gamma, &beta], self.config.epsilon, after)?;
         let per_channel = input.shape().num_elements() / input.dims()[1];
         self.remember(trained.mean, trained.variance, per_channel);
         Some(trained.output)
     }
 
-    /// Normalization and ReLU while training where our shaders run.
-    fn normalize_on_gpu(&self, input: &Tensor<4>) -> Option<Tensor<4>> {
+    /// Normalization and an activation while training where our shaders run.
+    fn normalize_on_gpu(&self, input: &Tensor<4>, activation: cpu::Activation) -> Option<Tensor<4>> {
         let running = [self.running_mean.value_sync(), self.running_var.value_sync()];
         let affine = [&self.gamma.val(), &self.beta.val()];
-        let trained = shaders::norm_relu_train(input, affine, running, EPSILON, MOMENTUM)?;
+        let Config { epsilon, momentum, .. } = self.config;
+        let trained = shaders::norm_train(input, affine, running, (epsilon, momentum), activation)?;
         for (running, new) in
             [(&self.running_mean, trained.running_mean), (&self.running_var, trained.running_variance)]
         {
@@ -169,9 +219,10 @@ impl BatchNorm {
     /// Blends a batch's mean and biased variance, each over `n` values, into the running statistics.
     fn remember(&self, mean: Tensor<1>, variance: Tensor<1>, n: usize) {
         let unbiased = n as f64 / (n as f64 - 1.0).max(1.0);
+        let momentum = self.config.momentum;
         let blend = |running: &RunningState<Tensor<1>>, batch: Tensor<1>, factor: f64| {
-            let old = running.value_sync().mul_scalar(1.0 - MOMENTUM);
-            running.update((old + batch.detach().mul_scalar(MOMENTUM * factor)).detach());
+            let old = running.value_sync().mul_scalar(1.0 - momentum);
+            running.update((old + batch.detach().mul_scalar(momentum * factor)).detach());
             running.value_sync(); // so that a walk over the model finds it
         };
         blend(&self.running_mean, mean, 1.0);

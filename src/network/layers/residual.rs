@@ -49,6 +49,9 @@ impl<L: AnyLayer> Kind for Config<L> {
     }
 
     fn output(&self, input: Shape) -> Result<Shape> {
+        if let Some(layer) = self.layers.iter().find(|layer| layer.is_fitted()) {
+            return Err(Error::usage(format!("holds `{layer}`, which has to see the images: put it first")));
+        }
         let inner = L::sequence_output(&self.layers, input)?;
         if inner == input {
             return Ok(input);

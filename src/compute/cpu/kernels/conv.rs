@@ -1,11 +1,11 @@
-//! 3x3 convolutions with stride 1 and zeros around, and by which way.
+//! Convolutions with stride 1, and by which way.
 
 use pulp::Arch;
 
 use crate::direct;
 use crate::memory::Buffer;
 use crate::norm_kernels::{Sums, added};
-use crate::sizes::Sizes;
+use crate::sizes::{Kernel, Sizes};
 use crate::threads::{each, map, share, threads};
 use crate::vector::on_this_machine;
 use crate::winograd::{Four, Pair, Two, Winograd};
@@ -54,10 +54,10 @@ macro_rules! by_scheme {
 }
 
 impl Way {
-    /// The way with the least to do; as defined, where it has to be `exact`.
+    /// The way with the least to do; as defined, where it has to be `exact`, and where there is no scheme for the kernel.
     pub fn of(sizes: Sizes, exact: bool) -> Self {
-        let Sizes { images, height, width, inputs, outputs } = sizes;
-        if exact || inputs.min(outputs) < FEW_CHANNELS || height.min(width) < 2 {
+        let Sizes { images, height, width, inputs, outputs, kernel } = sizes;
+        if exact || kernel != Kernel::THREE || inputs.min(outputs) < FEW_CHANNELS || height.min(width) < 2 {
             return Self::Direct;
         }
         let tiles = |side: usize| height.div_ceil(side) * width.div_ceil(side);
@@ -71,11 +71,11 @@ impl Way {
         if images * tiles < FEW_TILES || 4 * by_scheme < direct { Self::Direct } else { way }
     }
 
-    /// Weights `[outputs, inputs, 3, 3]` as panels, which is what is multiplied with: to go forward, or `back`.
+    /// Weights `[outputs, inputs, side, side]` as panels, which is what is multiplied with: to go forward, or `back`.
     pub fn panels(self, weights: &[f32], sizes: Sizes, back: bool) -> Buffer {
         let Sizes { outputs, inputs, .. } = sizes;
         by_scheme!(self, scheme => scheme.panels(weights, outputs, inputs, back),
-            else direct::panels(weights, outputs, inputs, back))
+            else direct::panels(weights, sizes, back))
     }
 
     /// The images after the convolution, by the panels of the weights.

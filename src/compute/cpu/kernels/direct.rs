@@ -1,7 +1,7 @@
-//! 3x3 convolutions as they are defined: each pixel's neighbourhood is laid out as a row, and multiplied with all weights.
+//! Convolutions as they are defined: each pixel's neighbourhood is laid out as a row, and multiplied with all weights.
 //!
-//! For images of few channels, where there is too little to multiply for Winograd's schemes to pay; and where their
-//! rounding is not wanted.
+//! For images of few channels, where there is too little to multiply for Winograd's schemes to pay; where their rounding is
+//! not wanted; and for kernels that have no scheme.
 
 use std::ops::Range;
 
@@ -9,30 +9,29 @@ use pulp::{Arch, Simd, WithSimd};
 
 use crate::memory::Buffer;
 use crate::product::{Rows, RowsMut, panel_width, row_stride, times_panel, transposed_times, width};
-use crate::sizes::Sizes;
+use crate::sizes::{Kernel, Sizes};
 use crate::threads::{each, map, share, threads};
 
 /// Values of neighbourhoods that are worked on together: they stay in the cache.
 const BLOCK: usize = 64 * 1024;
 /// Pixels that a task has at least.
 const PIXELS: usize = 1024;
-/// Weights of a kernel.
-const TAPS: usize = 9;
 
-/// Weights `[outputs, inputs, 3, 3]` as panels of outputs; or, turned by half a turn, of inputs, to take gradients back.
-pub(crate) fn panels(weights: &[f32], outputs: usize, inputs: usize, back: bool) -> Buffer {
+/// Weights `[outputs, inputs, side, side]` as panels of outputs; or, turned by half a turn, of inputs, to take gradients back.
+pub(crate) fn panels(weights: &[f32], sizes: Sizes, back: bool) -> Buffer {
+    let Sizes { outputs, inputs, kernel, .. } = sizes;
     let (columns, channels) = if back { (inputs, outputs) } else { (outputs, inputs) };
-    let width = panel_width();
-    let mut panels = Buffer::new(TAPS * channels * columns.next_multiple_of(width));
-    let parts = panels.values_mut().chunks_mut(TAPS * channels * width).enumerate();
+    let (width, taps) = (panel_width(), kernel.taps());
+    let mut panels = Buffer::new(taps * channels * columns.next_multiple_of(width));
+    let parts = panels.values_mut().chunks_mut(taps * channels * width).enumerate();
     each(parts.collect(), |(i, out)| {
         for (row, out) in out.chunks_exact_mut(width).enumerate() {
             let (tap, channel) = (row / channels, row % channels);
             for (column, out) in (i * width..).zip(out) {
                 let at = if back {
-                    (channel * inputs + column) * TAPS + 8 - tap
+                    (channel * inputs + column) * taps + taps - 1 - tap
                 } else {
-                    (column * inputs + channel) * TAPS + tap
+                    (column * inputs + channel) * taps + tap
                 };
                 *out = if column < columns { weights[at] } else { 0.0 };
             }
@@ -48,9 +47,10 @@ pub(crate) fn forward(sizes: Sizes, images: &[f32], panels: &[f32], out: &mut [f
     if sizes.images < tasks(sizes).min(threads()) {
         return few_images(sizes, images, panels, out);
     }
-    let share = share(sizes.images, PIXELS.div_ceil(sizes.pixels()));
-    let tasks =
-        images.chunks(share * sizes.pixels() * sizes.inputs).zip(out.chunks_mut(share * sizes.pixels() * outputs));
+    let share = share(sizes.images, PIXELS.div_ceil(sizes.pixels_after()));
+    let tasks = images
+        .chunks(share * sizes.pixels() * sizes.inputs)
+        .zip(out.chunks_mut(share * sizes.pixels_after() * outputs));
     each(tasks.collect(), |(images, out)| Arch::new().dispatch(Forward { sizes, images, panels, outputs, out }));
 }
 
@@ -67,7 +67,7 @@ fn few_images(sizes: Sizes, images: &[f32], panels: &[f32], out: &mut [f32]) {
     let parts = map(tasks.collect(), |(i, panels)| {
         let first = i * share * width;
         let outputs = (sizes.outputs - first).min(share * width);
-        let mut part = Buffer::new(sizes.images * sizes.pixels() * outputs);
+        let mut part = Buffer::new(sizes.images * sizes.pixels_after() * outputs);
         Arch::new().dispatch(Forward { sizes, images, panels, outputs, out: part.values_mut() });
         (first, outputs, part)
     });
@@ -78,24 +78,24 @@ fn few_images(sizes: Sizes, images: &[f32], panels: &[f32], out: &mut [f32]) {
     }
 }
 
-/// The gradient `[outputs, inputs, 3, 3]` of the weights by that of the outputs.
+/// The gradient `[outputs, inputs, side, side]` of the weights by that of the outputs.
 pub(crate) fn backward_weights(sizes: Sizes, images: &[f32], gradient: &[f32], out: &mut [f32]) {
-    let share = share(sizes.images, PIXELS.div_ceil(sizes.pixels()));
+    let share = share(sizes.images, PIXELS.div_ceil(sizes.pixels_after()));
     let tasks = images
         .chunks(share * sizes.pixels() * sizes.inputs)
-        .zip(gradient.chunks(share * sizes.pixels() * sizes.outputs));
+        .zip(gradient.chunks(share * sizes.pixels_after() * sizes.outputs));
     let sums =
         map(tasks.collect(), |(images, gradient)| Arch::new().dispatch(BackwardWeights { sizes, images, gradient }));
-    let stride = depth(sizes).next_multiple_of(panel_width());
+    let (stride, taps) = (depth(sizes).next_multiple_of(panel_width()), sizes.kernel.taps());
     for (i, weight) in out.iter_mut().enumerate() {
-        let (output, input, tap) = (i / (sizes.inputs * TAPS), i / TAPS % sizes.inputs, i % TAPS);
+        let (output, input, tap) = (i / (sizes.inputs * taps), i / taps % sizes.inputs, i % taps);
         *weight = sums.iter().map(|sum| sum.values()[output * stride + tap * sizes.inputs + input]).sum();
     }
 }
 
 /// Values of a pixel's neighbourhood.
 fn depth(sizes: Sizes) -> usize {
-    TAPS * sizes.inputs
+    sizes.kernel.taps() * sizes.inputs
 }
 
 /// Pixels that are worked on together.
@@ -105,17 +105,33 @@ fn block(stride: usize) -> usize {
 
 /// The neighbourhoods `[pixels, tap, channel]` of some pixels, in rows of `stride` values.
 fn neighbourhoods(sizes: Sizes, images: &[f32], pixels: Range<usize>, stride: usize, out: &mut [f32]) {
-    let Sizes { height, width, inputs, .. } = sizes;
+    let Sizes { height, width, inputs, kernel, .. } = sizes;
+    let Kernel { side, padding } = kernel;
+    let [height_after, width_after] = sizes.sides_after().unwrap_or([1, 1]);
     for (pixel, row) in pixels.zip(out.chunks_exact_mut(stride)) {
-        let (image, y, x) = (pixel / sizes.pixels(), pixel / width % height, pixel % width);
-        let (taps, rest) = row.split_at_mut(TAPS * inputs);
+        let (row_after, x) = (pixel / width_after, pixel % width_after);
+        let (image, y) = (row_after / height_after, row_after % height_after);
+        let (taps, rest) = row.split_at_mut(kernel.taps() * inputs);
         rest.fill(0.0);
-        for (tap, out) in taps.chunks_exact_mut(inputs).enumerate() {
-            let (y, x) = ((y + tap / 3).wrapping_sub(1), (x + tap % 3).wrapping_sub(1));
-            if y < height && x < width {
-                out.copy_from_slice(&images[((image * height + y) * width + x) * inputs..][..inputs]);
-            } else {
+        for (dy, out) in taps.chunks_exact_mut(side * inputs).enumerate() {
+            let y = (y + dy).wrapping_sub(padding);
+            if y >= height {
                 out.fill(0.0);
+                continue;
+            }
+            let row = &images[(image * height + y) * width * inputs..][..width * inputs];
+            let left = x.wrapping_sub(padding);
+            if left < width && left + side <= width {
+                out.copy_from_slice(&row[left * inputs..][..side * inputs]);
+                continue;
+            }
+            for (dx, out) in out.chunks_exact_mut(inputs).enumerate() {
+                let x = left.wrapping_add(dx);
+                if x < width {
+                    out.copy_from_slice(&row[x * inputs..][..inputs]);
+                } else {
+                    out.fill(0.0);
+                }
             }
         }
     }

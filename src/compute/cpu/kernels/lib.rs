@@ -1,6 +1,6 @@
-//! The arithmetic of `tinderbox` on the CPU, on plain values in memory: 3x3 convolutions, batch normalization with ReLU and
-//! max pooling, max pooling, and linear layers, forward and backward, and the steps of optimizers; each in as few passes over
-//! memory as it needs, on all cores.
+//! The arithmetic of `tinderbox` on the CPU, on plain values in memory: convolutions, batch normalization with ReLU and max
+//! pooling or with GELU, GELU, max pooling, and linear layers, forward and backward, and the steps of optimizers; each in as
+//! few passes over memory as it needs, on all cores.
 //!
 //! Images are `[images, height, width, channels]`: with their channels last, a vector of the processor is of neighbouring
 //! channels, however small the images are. Instructions for vectors are chosen when the program runs, by the crate `pulp`;
@@ -12,6 +12,7 @@
 pub mod conv;
 mod direct;
 pub mod gather;
+pub mod gelu;
 pub mod linear;
 pub mod max_pool;
 mod memory;
@@ -27,5 +28,5 @@ mod windows;
 mod winograd;
 
 pub use memory::Buffer;
-pub use sizes::Sizes;
+pub use sizes::{Kernel, Sizes};
 pub use windows::Pool;

@@ -16,7 +16,7 @@ pub fn forward(pool: Pool, n: usize, x: &[f32]) -> Buffer {
     out
 }
 
-/// The gradient of `x` by that of the maxima: each goes to the pixel that the maximum came from.
+/// The gradient of `x` by that of the maxima: each goes to the pixel that the maximum came from, and the others have none.
 pub fn backward(pool: Pool, n: usize, x: &[f32], gradient: &[f32]) -> Buffer {
     let mut dx = Buffer::new(x.len());
     let share = share(n, 1);
@@ -76,6 +76,7 @@ impl<const SIDE: usize> WithSimd for Spreading<'_, SIDE> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { windows, x, dy, dx } = self;
+        windows.left_over(dx.len() / windows.image(), |values| dx[values].fill(0.0));
         windows.each(
             simd,
             dy.len() / windows.pooled(),

@@ -2,6 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
+use crate::gelu;
 use crate::vector::Vector;
 use crate::windows::{Block, Maximum, Windows};
 
@@ -79,12 +80,10 @@ impl Affine {
         Self { mean, inv_std, scale, shift }
     }
 
-    /// relu(batch norm(x)) of some channels. ReLU lets NaN pass, as burn's does: a network that diverges must not look well.
+    /// batch norm(x) of some channels.
     #[inline(always)]
-    fn relu<S: Simd>(&self, simd: S, x: Vector<S>, block: Block) -> Vector<S> {
-        let (scale, shift) = (block.of(simd, &self.scale), block.of(simd, &self.shift));
-        let (y, zero) = (shift.plus_product(x, scale), Vector::zero(simd));
-        y.if_at_most(zero, zero, y)
+    fn of<S: Simd>(&self, simd: S, x: Vector<S>, block: Block) -> Vector<S> {
+        block.of(simd, &self.shift).plus_product(x, block.of(simd, &self.scale))
     }
 
     /// `(x - mean) * inv_std` of some channels.
@@ -93,12 +92,12 @@ impl Affine {
         (x - block.of(simd, &self.mean)) * block.of(simd, &self.inv_std)
     }
 
-    /// The largest of relu(batch norm(x)) in a window, with the `x` it is of.
+    /// The largest of activation(batch norm(x)) in a window, with the `x` it is of.
     #[inline(always)]
     fn maximum<S: Simd, const SIDE: usize>(
         &self,
         simd: S,
-        windows: Windows<SIDE>,
+        (windows, activation): (Windows<SIDE>, impl Activation),
         x: &[f32],
         block: Block,
     ) -> Maximum<S> {
@@ -107,62 +106,118 @@ impl Affine {
             #[inline(always)]
             |k| {
                 let x = Vector::load_first(simd, &x[block.from + windows.pixel(k)..], block.lanes);
-                (self.relu(simd, x, block), x)
+                (activation.of(simd, self.of(simd, x, block)), x)
             },
         )
     }
 }
 
-pub(crate) struct Normalize<'a, const SIDE: usize> {
+/// What follows batch normalization.
+pub(crate) trait Activation: Copy + Send + Sync {
+    /// Of values.
+    fn of<S: Simd>(self, simd: S, y: Vector<S>) -> Vector<S>;
+
+    /// The gradient of values by that of what became of them, which is `value`.
+    fn back<S: Simd>(self, simd: S, value: Vector<S>, y: impl FnOnce() -> Vector<S>, dy: Vector<S>) -> Vector<S>;
+}
+
+/// It lets NaN pass, as burn's does: a network that diverges must not look well.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Relu;
+
+impl Activation for Relu {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, y: Vector<S>) -> Vector<S> {
+        let zero = Vector::zero(simd);
+        y.if_at_most(zero, zero, y)
+    }
+
+    #[inline(always)]
+    fn back<S: Simd>(self, simd: S, value: Vector<S>, _: impl FnOnce() -> Vector<S>, dy: Vector<S>) -> Vector<S> {
+        let zero = Vector::zero(simd);
+        value.if_at_most(zero, zero, dy)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gelu;
+
+impl Activation for Gelu {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, y: Vector<S>) -> Vector<S> {
+        gelu::value(simd, y)
+    }
+
+    #[inline(always)]
+    fn back<S: Simd>(self, simd: S, _: Vector<S>, y: impl FnOnce() -> Vector<S>, dy: Vector<S>) -> Vector<S> {
+        dy * gelu::slope(simd, y())
+    }
+}
+
+pub(crate) struct Normalize<'a, A, const SIDE: usize> {
     pub windows: Windows<SIDE>,
+    pub activation: A,
     pub affine: &'a Affine,
     pub x: &'a [f32],
     pub out: &'a mut [f32],
 }
 
-impl<const SIDE: usize> WithSimd for Normalize<'_, SIDE> {
+impl<A: Activation, const SIDE: usize> WithSimd for Normalize<'_, A, SIDE> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { windows, affine, x, out } = self;
+        let Self { windows, activation, affine, x, out } = self;
         let images = out.len() / windows.pooled();
         windows.each(
             simd,
             images,
             #[inline(always)]
-            |block| affine.maximum(simd, windows, x, block).value.store_first(&mut out[block.to..], block.lanes),
+            |block| {
+                let best = affine.maximum(simd, (windows, activation), x, block);
+                best.value.store_first(&mut out[block.to..], block.lanes);
+            },
         );
     }
 }
 
 /// Some images backward.
 #[derive(Clone, Copy)]
-pub(crate) struct Images<'a, const SIDE: usize> {
+pub(crate) struct Images<'a, A, const SIDE: usize> {
     pub windows: Windows<SIDE>,
+    pub activation: A,
     pub affine: &'a Affine,
     pub x: &'a [f32],
     pub dy: &'a [f32],
 }
 
-impl<const SIDE: usize> Images<'_, SIDE> {
-    /// What reaches the normalization in a window, where the largest value is, if ReLU let that pass.
+impl<A: Activation, const SIDE: usize> Images<'_, A, SIDE> {
+    /// The largest value of a window, with the `x` it is of; and what reaches the normalization there.
     #[inline(always)]
-    fn passed<S: Simd>(&self, simd: S, best: Maximum<S>, block: Block) -> Vector<S> {
-        let (dy, zero) = (Vector::load_first(simd, &self.dy[block.to..], block.lanes), Vector::zero(simd));
-        best.value.if_at_most(zero, zero, dy)
+    fn passed<S: Simd>(&self, simd: S, block: Block) -> (Maximum<S>, Vector<S>) {
+        let Self { windows, activation, affine, x, dy } = *self;
+        let best = affine.maximum(simd, (windows, activation), x, block);
+        let dy = Vector::load_first(simd, &dy[block.to..], block.lanes);
+        let back = activation.back(
+            simd,
+            best.value,
+            #[inline(always)]
+            || affine.of(simd, best.companion, block),
+            dy,
+        );
+        (best, back)
     }
 }
 
 /// Sums of the gradients of beta and of gamma, of every channel.
-pub(crate) struct GradientSums<'a, const SIDE: usize>(pub Images<'a, SIDE>);
+pub(crate) struct GradientSums<'a, A, const SIDE: usize>(pub Images<'a, A, SIDE>);
 
-impl<const SIDE: usize> WithSimd for GradientSums<'_, SIDE> {
+impl<A: Activation, const SIDE: usize> WithSimd for GradientSums<'_, A, SIDE> {
     type Output = [Vec<f64>; 2];
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> [Vec<f64>; 2] {
-        let Images { windows, affine, x, dy } = self.0;
+        let Images { windows, affine, x, dy, .. } = self.0;
         let channels = windows.channels;
         let (mut total, mut some) =
             ([vec![0.0; channels], vec![0.0; channels]], [vec![0.0; channels], vec![0.0; channels]]);
@@ -174,8 +229,7 @@ impl<const SIDE: usize> WithSimd for GradientSums<'_, SIDE> {
                 dy.len() / windows.pooled(),
                 #[inline(always)]
                 |block| {
-                    let best = affine.maximum(simd, windows, x, block);
-                    let g = image.passed(simd, best, block);
+                    let (best, g) = image.passed(simd, block);
                     let normalized = affine.normalized(simd, best.companion, block);
                     let [beta, gamma] = some.each_mut().map(|sums| &mut sums[block.channel..]);
                     (Vector::load_first(simd, beta, block.lanes) + g).store_first(beta, block.lanes);
@@ -190,27 +244,26 @@ impl<const SIDE: usize> WithSimd for GradientSums<'_, SIDE> {
 }
 
 /// The gradient of `x`.
-pub(crate) struct GradientOfX<'a, const SIDE: usize> {
-    pub images: Images<'a, SIDE>,
+pub(crate) struct GradientOfX<'a, A, const SIDE: usize> {
+    pub images: Images<'a, A, SIDE>,
     /// Means over every channel of what reaches the normalization, and of that times the normalized value.
     pub means: &'a [Vec<f32>; 2],
     pub dx: &'a mut [f32],
 }
 
-impl<const SIDE: usize> WithSimd for GradientOfX<'_, SIDE> {
+impl<A: Activation, const SIDE: usize> WithSimd for GradientOfX<'_, A, SIDE> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { images, means, dx } = self;
-        let Images { windows, affine, x, dy } = images;
+        let Images { windows, affine, x, dy, .. } = images;
         windows.each(
             simd,
             dy.len() / windows.pooled(),
             #[inline(always)]
             |block| {
-                let best = affine.maximum(simd, windows, x, block);
-                let (g, zero) = (images.passed(simd, best, block), Vector::zero(simd));
+                let ((best, g), zero) = (images.passed(simd, block), Vector::zero(simd));
                 let (mean, of_normalized) = (block.of(simd, &means[0]), block.of(simd, &means[1]));
                 let scale = block.of(simd, &affine.scale);
                 for k in 0..SIDE * SIDE {

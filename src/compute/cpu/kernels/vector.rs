@@ -1,6 +1,6 @@
 //! Vectors of values, as numbers that can be added.
 
-use std::ops::{Add, Mul, Sub};
+use std::ops::{Add, Div, Mul, Sub};
 
 use pulp::Simd;
 
@@ -94,6 +94,15 @@ impl<S: Simd> Mul for Vector<S> {
     #[inline(always)]
     fn mul(self, other: Self) -> Self {
         Self { lanes: self.simd.mul_f32s(self.lanes, other.lanes), ..self }
+    }
+}
+
+impl<S: Simd> Div for Vector<S> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        Self { lanes: self.simd.div_f32s(self.lanes, other.lanes), ..self }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Windows of pixels, channel by channel: what pooling looks at.
 
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use pulp::Simd;
 
@@ -18,10 +18,15 @@ pub struct Pool {
 
 impl Pool {
     /// The windows of images with these dims `[images, channels, height, width]`; none for sides that there are no kernels
-    /// for, and where some pixels are left over.
+    /// for, and where a window does not fit in. What is left over at the right and below is in no window.
     pub fn of([_, channels, height, width]: [usize; 4], side: usize) -> Option<Self> {
-        let fits = (1..=4).contains(&side) && height % side == 0 && width % side == 0;
+        let fits = (1..=4).contains(&side) && height.min(width) >= side;
         fits.then_some(Self { side, height, width, channels })
+    }
+
+    /// Whether every pixel is in a window.
+    pub fn covers_all(&self) -> bool {
+        self.height.is_multiple_of(self.side) && self.width.is_multiple_of(self.side)
     }
 
     /// Values of an image.
@@ -31,7 +36,7 @@ impl Pool {
 
     /// Values of an image of which every window became a pixel.
     pub fn pooled(&self) -> usize {
-        self.image() / (self.side * self.side)
+        (self.height / self.side) * (self.width / self.side) * self.channels
     }
 
     /// The same with the side known to the compiler.
@@ -121,15 +126,30 @@ impl<const SIDE: usize> Windows<SIDE> {
     /// Calls `work` for every window of so many images, and every vector of channels.
     #[inline(always)]
     pub fn each<S: Simd>(&self, _: S, images: usize, mut work: impl FnMut(Block)) {
-        let across = self.width / SIDE;
-        for window in 0..images * (self.height / SIDE) * across {
-            let (row, column) = (window / across, window % across);
-            let (from, to) = ((row * self.width + column) * SIDE * self.channels, window * self.channels);
+        let (down, across) = (self.height / SIDE, self.width / SIDE);
+        for window in 0..images * down * across {
+            let (image, row, column) = (window / across / down, window / across % down, window % across);
+            let first = (image * self.height + row * SIDE) * self.width + column * SIDE;
+            let (from, to) = (first * self.channels, window * self.channels);
             let mut channel = 0;
             while channel < self.channels {
                 let lanes = S::F32_LANES.min(self.channels - channel);
                 work(Block { from: from + channel, to: to + channel, channel, lanes });
                 channel += S::F32_LANES;
+            }
+        }
+    }
+
+    /// Calls `work` for the values of so many images that are in no window, some at a time.
+    pub fn left_over(&self, images: usize, mut work: impl FnMut(Range<usize>)) {
+        let (row, inside) = (self.width * self.channels, self.width / SIDE * SIDE * self.channels);
+        for image in (0..images).map(|image| image * self.image()) {
+            for y in (0..self.height).map(|y| image + y * row) {
+                let whole = y - image >= self.height / SIDE * SIDE * row;
+                let from = if whole { 0 } else { inside };
+                if from < row {
+                    work(y + from..y + row);
+                }
             }
         }
     }

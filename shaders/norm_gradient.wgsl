@@ -1,5 +1,5 @@
-// Gradient of batch normalization and ReLU, second half.
-// norm_channels.wgsl and norm_relu_passed.wgsl are compiled with it.
+// Gradient of batch normalization and an activation, second half.
+// norm_channels.wgsl, norm_passed.wgsl, and relu.wgsl or gelu.wgsl, are compiled with it.
 
 @group(0) @binding(3) var<storage, read_write> sums: array<vec2<f32>>;
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;

@@ -1,4 +1,4 @@
-// What both halves of the gradient of batch normalization and ReLU begin with.
+// What both halves of the gradient of batch normalization and an activation begin with.
 
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;
 // The gradient of what came out.
@@ -6,10 +6,10 @@
 // Of every channel: mean, inverse deviation, scale and offset, each from a multiple of 64 values on.
 @group(0) @binding(2) var<storage, read_write> statistics: array<f32>;
 
-// The normalized value, and the gradient where ReLU let it pass.
+// The normalized value, and the gradient before the activation.
 fn passed(channel: u32, at: u32) -> vec2<f32> {
     let stride = (params.channels + 63u) / 64u * 64u;
     let normalized = (x[at] - statistics[channel]) * statistics[stride + channel];
     let before = normalized * statistics[2u * stride + channel] + statistics[3u * stride + channel];
-    return vec2(normalized, select(dy[at], 0.0, before <= 0.0));
+    return vec2(normalized, dy[at] * slope(before));
 }

@@ -1,6 +1,6 @@
-// Batch normalization, second half, and ReLU: puts the moments of the slices together (Chan et al., 1979), normalizes, and
+// Batch normalization, second half, and an activation: puts the moments of the slices together (Chan et al., 1979), normalizes, and
 // blends the batch into the running statistics as PyTorch does.
-// norm_channels.wgsl is compiled with it.
+// norm_channels.wgsl, and relu.wgsl or gelu.wgsl, are compiled with it.
 
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> moments: array<vec2<f32>>;
@@ -47,7 +47,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var i = range.x + thread; i < range.y; i += 256u) {
         let at = place(c, i);
         let normalized = (x[at] - mean) * inverse * gamma[c] + beta[c];
-        // Not a number passes: a network that diverges must not look well.
-        y[at] = select(normalized, 0.0, normalized <= 0.0);
+        y[at] = activation(normalized);
     }
 }

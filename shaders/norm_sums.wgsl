@@ -1,5 +1,5 @@
-// Gradient of batch normalization and ReLU, first half: sums of every slice of every channel.
-// norm_channels.wgsl, norm_relu_passed.wgsl and workgroup_sum.wgsl are compiled with it.
+// Gradient of batch normalization and an activation, first half: sums of every slice of every channel.
+// norm_channels.wgsl, norm_passed.wgsl, workgroup_sum.wgsl, and relu.wgsl or gelu.wgsl, are compiled with it.
 
 // Two a slice of a channel: the gradient summed, and times the normalized value.
 @group(0) @binding(3) var<storage, read_write> sums: array<vec2<f32>>;

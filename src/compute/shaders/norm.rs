@@ -1,4 +1,5 @@
-//! relu(batch norm(x)) while training, forward and backward in two dispatches each: `shaders/norm_*.wgsl`.
+//! relu(batch norm(x)) and gelu(batch norm(x)) while training, forward and backward in two dispatches each:
+//! `shaders/norm_*.wgsl`.
 
 use burn::backend::fusion::custom::TensorSpec;
 use burn::tensor::{DType, Shape};
@@ -6,6 +7,7 @@ use burn_wgpu::{CubeTensor, into_contiguous};
 
 use super::kernel::{empty, run, wgsl};
 use super::resident::ALIGNMENT;
+use crate::compute::cpu::Activation;
 
 /// Threads in a workgroup, as in the shaders.
 const THREADS: u32 = 256;
@@ -25,20 +27,58 @@ wgsl!(
     "../../../shaders/norm_channels.wgsl",
     "../../../shaders/workgroup_sum.wgsl"
 );
-wgsl!(Normalize, "../../../shaders/norm_relu.wgsl", "../../../shaders/norm_channels.wgsl");
 wgsl!(
-    Sums,
-    "../../../shaders/norm_relu_sums.wgsl",
+    NormalizeRelu,
+    "../../../shaders/norm_activate.wgsl",
     "../../../shaders/norm_channels.wgsl",
-    "../../../shaders/norm_relu_passed.wgsl",
-    "../../../shaders/workgroup_sum.wgsl"
+    "../../../shaders/relu.wgsl"
 );
 wgsl!(
-    Gradient,
-    "../../../shaders/norm_relu_gradient.wgsl",
+    SumsRelu,
+    "../../../shaders/norm_sums.wgsl",
     "../../../shaders/norm_channels.wgsl",
-    "../../../shaders/norm_relu_passed.wgsl"
+    "../../../shaders/norm_passed.wgsl",
+    "../../../shaders/workgroup_sum.wgsl",
+    "../../../shaders/relu.wgsl"
 );
+wgsl!(
+    GradientRelu,
+    "../../../shaders/norm_gradient.wgsl",
+    "../../../shaders/norm_channels.wgsl",
+    "../../../shaders/norm_passed.wgsl",
+    "../../../shaders/relu.wgsl"
+);
+wgsl!(
+    NormalizeGelu,
+    "../../../shaders/norm_activate.wgsl",
+    "../../../shaders/norm_channels.wgsl",
+    "../../../shaders/gelu.wgsl"
+);
+wgsl!(
+    SumsGelu,
+    "../../../shaders/norm_sums.wgsl",
+    "../../../shaders/norm_channels.wgsl",
+    "../../../shaders/norm_passed.wgsl",
+    "../../../shaders/workgroup_sum.wgsl",
+    "../../../shaders/gelu.wgsl"
+);
+wgsl!(
+    GradientGelu,
+    "../../../shaders/norm_gradient.wgsl",
+    "../../../shaders/norm_channels.wgsl",
+    "../../../shaders/norm_passed.wgsl",
+    "../../../shaders/gelu.wgsl"
+);
+
+/// Runs one of two kernels, by the activation.
+macro_rules! run_for {
+    ($activation:expr, $relu:ident, $gelu:ident, $($rest:expr),+) => {
+        match $activation {
+            Activation::Relu => run($relu, $($rest),+),
+            Activation::Gelu => run($gelu, $($rest),+),
+        }
+    };
+}
 
 /// How a tensor's channels are gone through.
 struct Slices {
@@ -70,11 +110,12 @@ pub(super) fn output(
     _mean: &TensorSpec,
     _variance: &TensorSpec,
     _numbers: &(f32, f32),
+    _activation: &Activation,
 ) -> (TensorSpec, TensorSpec) {
     (x.clone(), TensorSpec::new(Shape::new([6 * stride(gamma.shape.num_elements())]), DType::F32))
 }
 
-pub(super) fn launch(inputs: [CubeTensor; 5], numbers: (f32, f32)) -> (CubeTensor, CubeTensor) {
+pub(super) fn launch(inputs: [CubeTensor; 5], numbers: (f32, f32), activation: Activation) -> (CubeTensor, CubeTensor) {
     let [x, gamma, beta, mean, variance] = inputs.map(into_contiguous);
     let slices = Slices::of(&x, numbers);
     let moments = slices.pairs(&x);
@@ -82,21 +123,28 @@ pub(super) fn launch(inputs: [CubeTensor; 5], numbers: (f32, f32)) -> (CubeTenso
     let (y, statistics) =
         (empty(&x, x.meta.shape().clone()), empty(&x, [6 * stride(gamma.meta.shape().num_elements())]));
     let tensors = [&x, &moments, &gamma, &beta, &mean, &variance, &y, &statistics];
-    run(Normalize, THREADS, slices.groups, &tensors, &slices.params);
+    run_for!(activation, NormalizeRelu, NormalizeGelu, THREADS, slices.groups, &tensors, &slices.params);
     (y, statistics)
 }
 
 /// Shapes and types of the gradient of x, and of those of scale and offset.
-pub(super) fn gradients(x: &TensorSpec, _dy: &TensorSpec, _statistics: &TensorSpec) -> (TensorSpec, TensorSpec) {
+pub(super) fn gradients(
+    x: &TensorSpec,
+    _dy: &TensorSpec,
+    _statistics: &TensorSpec,
+    _activation: &Activation,
+) -> (TensorSpec, TensorSpec) {
     (x.clone(), TensorSpec::new(Shape::new([2 * stride(x.shape[1])]), DType::F32))
 }
 
-pub(super) fn launch_gradient(inputs: [CubeTensor; 3]) -> (CubeTensor, CubeTensor) {
+pub(super) fn launch_gradient(inputs: [CubeTensor; 3], activation: Activation) -> (CubeTensor, CubeTensor) {
     let [x, dy, statistics] = inputs.map(into_contiguous);
     let slices = Slices::of(&x, (0.0, 0.0));
     let sums = slices.pairs(&x);
-    run(Sums, THREADS, slices.groups, &[&x, &dy, &statistics, &sums], &slices.params);
+    let tensors = [&x, &dy, &statistics, &sums];
+    run_for!(activation, SumsRelu, SumsGelu, THREADS, slices.groups, &tensors, &slices.params);
     let (dx, affine) = (empty(&x, x.meta.shape().clone()), empty(&x, [2 * stride(x.meta.shape()[1])]));
-    run(Gradient, THREADS, slices.groups, &[&x, &dy, &statistics, &sums, &dx, &affine], &slices.params);
+    let tensors = [&x, &dy, &statistics, &sums, &dx, &affine];
+    run_for!(activation, GradientRelu, GradientGelu, THREADS, slices.groups, &tensors, &slices.params);
     (dx, affine)
 }
