@@ -52,7 +52,8 @@ fn values(model: &Model, gradients: Option<&Gradients>) -> BTreeMap<String, Vec<
 }
 
 fn images(n: usize, shape: ImageShape, device: &Device) -> Tensor<4> {
-    let pixels: Vec<f32> = (0..n * shape.len()).map(|i| (i * 7919 % 256) as f32 / 255.0).collect();
+    // Equal pixels would tie for the maximum of a window, and rounding would decide which one wins.
+    let pixels: Vec<f32> = (0..n * shape.len()).map(|i| (i * 7919 % 65_521) as f32 / 65_521.0).collect();
     Tensor::from_data(TensorData::new(pixels, [n, shape.channels, shape.height, shape.width]), device)
 }
 

@@ -7,7 +7,7 @@ import { askAgain, showFilters } from './pad.js';
 import { chosenRecipe } from './recipe.js';
 import { ask } from './worker-client.js';
 
-/** @typedef {{ steps?: number, losses?: number[], first_step?: number, epoch?: import('./common.js').Epoch, notice?: string }} TrainEvent */
+/** @typedef {{ steps?: number, losses?: number[], first_step?: number, epoch?: import('./common.js').Epoch, notice?: string, augmented?: number }} TrainEvent */
 
 // From its first epoch on the network that trains answers, and after each one anew.
 const takeOver = onceAtATime(async () => {
@@ -21,7 +21,7 @@ const takeOver = onceAtATime(async () => {
 
 let drawn = 0;
 /** @param {TrainEvent} event */
-export function onTrain({ steps, losses, first_step = 0, epoch, notice }) {
+export function onTrain({ steps, losses, first_step = 0, epoch, notice, augmented }) {
   if (notice) say(notice);
   if (steps) state.steps = steps;
   if (losses) {
@@ -34,6 +34,7 @@ export function onTrain({ steps, losses, first_step = 0, epoch, notice }) {
     $('progress').textContent = `epoch ${epoch.epoch} of ${state.epochs}: train loss ${epoch.train_loss.toFixed(4)}, test loss ${epoch.test_loss.toFixed(4)}, ` +
       `accuracy ${epoch.test_accuracy.toFixed(2)} %, ${epoch.seconds.toFixed(2)} s, ${Math.round(epoch.images_per_second).toLocaleString('en')} images/s`;
   }
+  if (augmented !== undefined) $('progress').textContent += `; with test-time augmentation ${augmented.toFixed(2)} %`;
   if (performance.now() - drawn > 100 || epoch?.epoch === state.epochs) {
     drawn = performance.now();
     plot();

@@ -279,12 +279,12 @@ try {
     const visible = () => page.locator("#recipe [name]:visible").evaluateAll((controls) => controls.map(({ name }) => name));
     const values = () => page.locator("#recipe [name]:visible").evaluateAll((controls) => controls.map(({ name, value }) => `${name} ${value}`));
     const all = ["batch", "epochs", "lr", "seed", "model", "batch-norm", "loss", "label-smoothing", "schedule", "optimizer", "momentum",
-      "nesterov", "weight-decay", "augment", "fraction", "patience", "convolution"];
+      "nesterov", "weight-decay", "norm-rate", "whitening-epochs", "lookahead", "augment", "tta", "fraction", "patience", "convolution"];
     assert.deepEqual(await visible(), all);
     // What depends on a choice follows it.
     await field(page, "optimizer").selectOption("adamw");
     await field(page, "momentum").waitFor({ state: "hidden" });
-    assert.deepEqual(await visible(), all.filter((option) => !["momentum", "nesterov"].includes(option)));
+    assert.deepEqual(await visible(), all.filter((option) => !["momentum", "nesterov", "norm-rate"].includes(option)));
     assert.deepEqual([await field(page, "lr").inputValue(), await field(page, "weight-decay").inputValue()], ["0.001", "0.01"]);
     await field(page, "loss").selectOption("mse");
     await field(page, "label-smoothing").waitFor({ state: "hidden" });

@@ -20,8 +20,8 @@ const TURN: f64 = 12.0;
 
 #[wasm_bindgen]
 impl Session {
-    /// Trains a recipe, JSON, on the data set at hand. Calls `tell(json)` with `{losses, first_step}`, `{epoch}`
-    /// and `{notice}`, and `turn()`, which returns a promise, whenever the worker should look at its messages. Ends with the
+    /// Trains a recipe, JSON, on the data set at hand. Calls `tell(json)` with `{losses, first_step}`, `{epoch}`, `{notice}` and
+    /// `{augmented}`, the accuracy with test-time augmentation at the end, and `turn()`, which returns a promise, whenever the worker should look at its messages. Ends with the
     /// history of all epochs as JSON; the model at hand is then the trained one.
     pub async fn train(
         &self,
@@ -167,6 +167,9 @@ impl Observer for Messages {
             Event::Epoch { history, state, .. } => {
                 self.keep(state);
                 self.say(serde_json::json!({"epoch": history.last()}));
+            }
+            Event::Finished { augmented: Some(augmented), .. } => {
+                self.say(serde_json::json!({"augmented": augmented.accuracy}));
             }
             Event::MidEpoch { .. } | Event::Interrupted { .. } | Event::Finished { .. } | Event::Step { .. } => {}
         }
