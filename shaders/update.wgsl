@@ -1,8 +1,8 @@
 // One step of an optimizer over all parameters of a network, in place: PyTorch's SGD, Adam and AdamW.
 //
 // One thread a value. The gradients lie in as many buffers as there are tensors of parameters; their bindings, and the
-// branches that find a value's gradient and its place, are put in for the network at hand. What is no parameter (running
-// statistics) is taken over as it is. The CPU twin is `in_place` in src/training/optimizer.rs.
+// branches that find a value's gradient and its place, are put in for the network at hand. Running statistics
+// are taken over as they are. The CPU twin is `in_place` in src/training/rule.rs.
 
 struct Params {
     // Trained values before these, and how many these are.

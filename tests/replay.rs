@@ -117,6 +117,32 @@ fn a_replayed_run_is_the_plain_one_bit_for_bit() {
     }
 }
 
+/// The step in place is a shader of its own, which knows groups of parameters; pulls go into its buffer.
+#[test]
+fn groups_and_pulls_are_those_of_the_cpu() {
+    let Some(device) = gpu("groups_and_pulls_are_those_of_the_cpu") else { return };
+    let (data, fast) = (data(), recipes().pop().unwrap());
+    let losses = |device: &Device, recipe: &Recipe| {
+        let plan = Plan::new(recipe, &data).unwrap();
+        let mut observers = Observers::new(|notice| panic!("{notice:?}"));
+        let state = run(&plan, device, plan.start(device), false, &mut observers).unwrap();
+        state.progress.history.iter().map(|epoch| epoch.train_loss).collect::<Vec<_>>()
+    };
+    // Ended early, with the bias held in the second epoch.
+    let recipe = Recipe { epochs: 1.5, ..fast };
+    let (expected, found) = (losses(&Device::flex(), &recipe), losses(&device, &recipe));
+    let far = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(expected.len() == 2 && far(&expected, &found) < 2e-3, "{expected:?} {found:?}");
+    for other in [
+        Recipe { norm_rate: 1.0, ..recipe.clone() },
+        Recipe { whitening_epochs: None, ..recipe.clone() },
+        Recipe { lookahead: Lookahead::Off, ..recipe.clone() },
+    ] {
+        let without = losses(&Device::flex(), &other);
+        assert!(far(&expected, &without) > 2.0 * far(&expected, &found), "{expected:?} {without:?}");
+    }
+}
+
 #[test]
 fn a_run_too_short_for_a_recording_leaves_the_device_as_it_was() {
     let data = data();

@@ -75,8 +75,8 @@ async fn time_to_accuracy(bench: &mut Bench<'_>, dataset: &Arc<Dataset>) -> Resu
     Ok(())
 }
 
-/// Wall time of the recipe `cifar10-fast`, once, with a test after every epoch. The name says which whole percentage was reached,
-/// with test-time augmentation.
+/// Wall time of the recipe `cifar10-fast`, once, with a test after every epoch: a time to 94 % where that is reached, with test-time
+/// augmentation.
 pub(super) async fn time_to_94(bench: &mut Bench<'_>, dataset: &Arc<Dataset>) -> Result<()> {
     bench.begin("cifar10-fast");
     let plan = Plan::new(&Recipe::preset("cifar10-fast")?, dataset)?;
@@ -85,7 +85,8 @@ pub(super) async fn time_to_94(bench: &mut Bench<'_>, dataset: &Arc<Dataset>) ->
     train(&plan, &bench.devices, plan.start(&bench.device), &never, &mut observers).await?;
     if let Some((seconds, accuracy)) = last.get() {
         let note = format!("cifar10-fast, seed 0: {accuracy:.2} % with test-time augmentation");
-        bench.time(&format!("time_to_{}_percent", accuracy.floor()), "s", vec![seconds], Some(note));
+        let name = if accuracy >= 94.0 { "time_to_94_percent" } else { "train_cifar10_fast" };
+        bench.time(name, "s", vec![seconds], Some(note));
     }
     Ok(())
 }

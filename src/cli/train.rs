@@ -63,7 +63,8 @@ fn after_help() -> String {
     format!(
         "What is not given under Data, Network and Optimization is the preset's.\n\n\
          Presets (MNIST: sgd at 0.1, batch 500, 20 epochs; CIFAR-10: adam at 0.001, batch 128, 15 epochs; \
-         cifar10-resnet9: batch 512, 24 epochs; cifar10-fast: batch 1024, 9.9 epochs):\n{}\n\nExamples:\n  tinderbox train\n  \
+         cifar10-resnet9: batch 512, 24 epochs; cifar10-fast: batch 1024, 9.9 epochs; \
+         cifar10-muon: batch 2000, 8 epochs):\n{}\n\nExamples:\n  tinderbox train\n  \
          tinderbox train linear_v1-mse --epochs 50 --device gpu\n  \
          tinderbox train --layers \"conv 16, norm, relu, pool max 2, flatten, linear classes\"\n  \
          tinderbox train --dataset mnist-sample --optimizer adam --patience 3\n  \

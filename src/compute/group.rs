@@ -10,4 +10,6 @@ pub enum Group {
     Normalization,
     /// The bias of a whitening layer.
     Whitening,
+    /// What stays as it is from the first step on.
+    Fixed,
 }

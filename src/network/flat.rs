@@ -105,7 +105,7 @@ impl ModuleVisitor for Collect<'_> {
 
 struct Replace<'a> {
     flat: Cursor<'a>,
-    /// Running statistics too.
+    /// Running statistics and fixed values too.
     all: bool,
 }
 

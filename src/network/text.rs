@@ -133,15 +133,15 @@ impl<'a> Words<'a> {
         self.after(name).map(|word| whole(word, name, min, max)).transpose()
     }
 
-    /// The number behind the word `name`, above 0 and at most 1, if that is there.
+    /// The number behind the word `name`, from `least` to 1, if that is there.
     ///
     /// # Errors
     /// Usage: what is behind it is none, or out of bounds.
-    pub fn share(&mut self, name: &str) -> Result<Option<f64>> {
+    pub fn share(&mut self, name: &str, least: f64) -> Result<Option<f64>> {
         let Some(word) = self.after(name) else { return Ok(None) };
-        let number = word.and_then(|word| word.parse().ok()).filter(|number: &f64| *number > 0.0 && *number <= 1.0);
+        let number = word.and_then(|word| word.parse().ok()).filter(|number: &f64| (least..=1.0).contains(number));
         let found = word.map(|word| format!(", found '{word}'")).unwrap_or_default();
-        let wrong = || Error::usage(format!("expected {name}, a number above 0 and at most 1{found}"));
+        let wrong = || Error::usage(format!("expected {name}, a number from {least:?} to 1{found}"));
         number.map(Some).ok_or_else(wrong)
     }
 

@@ -123,13 +123,17 @@ impl Recipe {
 
     /// Epochs that are begun: the last may end early.
     pub fn epochs_begun(&self) -> usize {
-        self.epochs.ceil() as usize
+        self.rounded_epochs().ceil() as usize
+    }
+
+    /// To a thousandth: what 1.1 times 10 is above 11 is rounding.
+    fn rounded_epochs(&self) -> f64 {
+        (self.epochs * 1e3).round() / 1e3
     }
 
     /// Steps of all epochs, where one that is whole has so many.
     pub fn steps(&self, steps_per_epoch: usize) -> usize {
-        // What 1.1 times 10 is above 11 is rounding.
-        (self.epochs * steps_per_epoch as f64 - 1e-6).ceil().max(1.0) as usize
+        (self.rounded_epochs() * steps_per_epoch as f64 - 1e-6).ceil().max(1.0) as usize
     }
 
     /// How the network multiplies.
@@ -159,7 +163,11 @@ impl Recipe {
     pub fn difference(&self, other: &Self) -> Vec<String> {
         let free = |key: &str| match key {
             "patience" | "target_accuracy" | "tta" => true,
-            "epochs" => !self.schedule.depends_on_epochs() && !self.lookahead.is_on() && self.epochs.fract() == 0.0,
+            "epochs" => {
+                let whole = |recipe: &Self| recipe.epochs.fract() == 0.0;
+                let longer = whole(self) && (whole(other) || other.epochs > self.epochs);
+                longer && !self.schedule.depends_on_epochs() && !self.lookahead.is_on()
+            }
             _ => false,
         };
         let (old, new) = (self.to_value(), other.to_value());
@@ -248,9 +256,12 @@ mod tests {
         let of = |epochs| Recipe { epochs, ..preset("linear_v1-bn-ce") };
         assert_eq!([of(9.9).steps(49), of(1.1).steps(10), of(3.0).steps(7), of(0.01).steps(10)], [486, 11, 21, 1]);
         assert_eq!([of(9.9).epochs_begun(), of(3.0).epochs_begun(), of(0.01).epochs_begun()], [10, 3, 1]);
+        let barely = of(11.000_000_000_000_002);
+        assert_eq!((barely.epochs_begun(), barely.steps(1), of(11.001).steps(1)), (11, 11, 12));
         assert_eq!([&of(9.9), &of(3.0)].map(|recipe| recipe.to_value()["epochs"].to_string()), ["9.9", "3"]);
         assert_eq!(of(2.5).difference(&of(3.0)), ["epochs: 2.5 -> 3"], "what was left out is never made up for");
         assert_eq!(of(2.0).difference(&of(2.5)), [""; 0]);
+        assert_eq!(of(20.0).difference(&of(19.2)), ["epochs: 20 -> 19.2"], "more may be done than that");
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub static FIELDS: [Field; 30] = [
             "epochs",
             "epochs",
             "N",
-            FieldKind::Number { min: (0.0, false), max: (u32::MAX as f64, true) },
+            FieldKind::Number { min: (0.001, true), max: (u32::MAX as f64, true) },
         )
     },
     Field {
@@ -123,7 +123,7 @@ pub static FIELDS: [Field; 30] = [
             "optimizer.filter_rate",
             "filter-rate",
             "FACTOR",
-            FieldKind::Number { min: (0.0, false), max: (f64::INFINITY, false) },
+            FieldKind::Number { min: (0.0, false), max: (1e6, true) },
         )
     },
     Field {
@@ -146,7 +146,7 @@ pub static FIELDS: [Field; 30] = [
             "norm_rate",
             "norm-rate",
             "FACTOR",
-            FieldKind::Number { min: (0.0, false), max: (f64::INFINITY, false) },
+            FieldKind::Number { min: (0.0, false), max: (1e6, true) },
         )
     },
     Field {

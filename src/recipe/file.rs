@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(own.network.to_string(), "flatten, linear 128, relu, linear classes");
         for (text, words) in [
             ("epoch = 3", "Did you mean 'epochs'?"),
-            ("epochs = \"many\"", "epochs is many, expected a number above 0"),
+            ("epochs = \"many\"", "epochs is many, expected a number from 0.001"),
             ("epochs = 0", "epochs is 0"),
             ("learning_rate = nan", "learning rate is no finite number"),
             ("network.name = \"linear_v3\"", "linear_v3"),

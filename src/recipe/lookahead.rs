@@ -28,13 +28,14 @@ impl Lookahead {
     pub const EXAMPLES: [&str; 2] = ["off", "5:0.95"];
 
     /// How much of the slow weights is kept behind step `step`, counted from 1, of so many; none where nothing is pulled there.
-    /// Behind the last step all of them are, if nothing was due there: they are the network.
+    /// Behind the last step all of them are, if nothing was due there but before: they are the network. A run that ends earlier,
+    /// since its patience is used up, leaves the trained weights.
     pub fn keep(self, step: u64, steps: u64) -> Option<f64> {
         let Self::On { every, keep } = self else { return None };
         if step.is_multiple_of(every.max(1)) {
             return Some(keep.powf(every as f64) * (step as f64 / steps as f64).powi(3));
         }
-        (step >= steps).then_some(1.0)
+        (step >= steps && steps >= every).then_some(1.0)
     }
 
     /// Whether there are slow weights.
@@ -105,6 +106,7 @@ mod tests {
         assert_eq!((lookahead.keep(4, 20), Lookahead::Off.keep(5, 20)), (None, None));
         assert!((lookahead.keep(10, 20).unwrap() - 0.95f64.powi(5) / 8.0).abs() < 1e-12);
         assert_eq!((lookahead.keep(7, 7), lookahead.keep(6, 7)), (Some(1.0), None));
+        assert_eq!(lookahead.keep(3, 3), None, "not to weights that nothing was trained of");
         assert_eq!(lookahead.keep(20, 20), Some(0.95f64.powi(5)), "the last pull leaves both the same");
     }
 }

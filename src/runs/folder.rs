@@ -43,7 +43,7 @@ impl RunDir {
             {
                 return Err(Error::io("create the folder", &path, e));
             }
-            if let Some(_claim) = Claim::on(&path) {
+            if let Some(_claim) = Claim::on(&path)? {
                 return Self::fill(path, recipe, dataset, device);
             }
             if name.is_some() {
@@ -277,18 +277,32 @@ impl Claim {
 
     /// A claim on a new folder, or on what a program left that was killed before the folder was a run; none on one that is a run,
     /// that another program claims, or that holds something else.
-    fn on(folder: &Path) -> Option<Self> {
+    ///
+    /// # Errors
+    /// Io: nothing can be written there.
+    fn on(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(Self::FILE);
-        let locked = fs::OpenOptions::new().create(true).append(true).open(&path).ok()?;
-        locked.try_lock().ok()?;
+        let begun = |entry: std::io::Result<fs::DirEntry>| {
+            let name = entry.ok().and_then(|entry| entry.file_name().into_string().ok());
+            name.is_some_and(|name| BEGUN.contains(&&*name) || name.ends_with(".part"))
+        };
+        let is_free = || fs::read_dir(folder).is_ok_and(|mut entries| entries.all(begun));
+        if !is_free() {
+            return Ok(None);
+        }
+        let locked = fs::OpenOptions::new().create(true).append(true).open(&path);
+        let locked = locked.map_err(|e| Error::io("write", &path, e))?;
+        if matches!(locked.try_lock(), Err(fs::TryLockError::WouldBlock)) {
+            return Ok(None);
+        }
+        // Where the file system has no locks, two programs that start at once are not told apart.
         let claim = Self { path, _locked: locked };
-        let is_ours =
-            |name: &str| ["dataset.json", "device.json", Self::FILE].contains(&name) || name.ends_with(".part");
-        let mut entries = fs::read_dir(folder).ok()?;
-        let begun = entries.all(|entry| entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(is_ours)));
-        begun.then_some(claim)
+        Ok(is_free().then_some(claim)) // another one may have been quicker
     }
 }
+
+/// What a folder has before it is a run.
+const BEGUN: [&str; 3] = ["dataset.json", "device.json", Claim::FILE];
 
 impl Drop for Claim {
     fn drop(&mut self) {
@@ -352,7 +366,7 @@ mod tests {
         let mine = || create(root.path(), Some("mine"));
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("dataset.json"), "").unwrap();
-        let claimed = Claim::on(&folder).unwrap();
+        let claimed = Claim::on(&folder).unwrap().unwrap();
         assert!(mine().is_err(), "while another program makes it");
         drop(claimed);
         fs::write(folder.join("holiday.jpg"), "").unwrap();

@@ -18,6 +18,7 @@ mod state;
 mod step;
 mod verify;
 mod views;
+mod walk;
 
 pub use events::{Event, Observer, Observers};
 pub use plan::Plan;

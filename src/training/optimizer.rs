@@ -1,17 +1,17 @@
-//! The optimizers: PyTorch's SGD, Adam and AdamW.
+//! The optimizers: PyTorch's SGD, Adam and AdamW, Muon, and lookahead around any of them.
 //!
 //! What a rule remembers (a momentum, or two moments) is a vector too, in the network's order, and is saved as one. On the
 //! CPU a step is one pass over memory; elsewhere it is composed of burn's operations, which are fused there.
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::Module;
 use burn::store::burn_pack::{Reader, Scalar, Tensor as PackTensor, Writer};
 use burn::tensor::{Bytes, DType, Device, Gradients, Tensor, TensorData};
 
 use super::moments::Moments;
-use super::muon::Filters;
-use super::rule::{self, Factors, composed, in_place, names};
+use super::rule::{self, Factors, names};
+use super::walk::Walk;
+use crate::compute::failure;
 use crate::compute::shaders::Rule;
-use crate::compute::{Group, failure};
 use crate::error::{Error, Result};
 use crate::network::Model;
 use crate::network::flat::{self, Cursor};
@@ -122,7 +122,11 @@ impl Optimizer {
     pub(super) fn pulled(&mut self, model: &Model, keep: f64) -> Tensor<1> {
         let trained = flat::values(model);
         let slow = match self.slow.take() {
-            Some(slow) => slow.to_device(&trained.device()) * keep + trained * (1.0 - keep),
+            // In this form what both have alike stays as it is.
+            Some(slow) => {
+                let slow = slow.to_device(&trained.device());
+                slow.clone() + (trained - slow) * (1.0 - keep)
+            }
             None => trained,
         };
         self.slow.insert(slow).clone()
@@ -231,90 +235,11 @@ impl Optimizer {
     }
 }
 
-/// Walks a model, and steps every parameter.
-struct Walk<'a> {
-    config: OptimizerConfig,
-    factors: Factors,
-    gradient_scale: f64,
-    norm_rate: f64,
-    /// Whether the bias of a whitening layer stays as it is.
-    holds_whitening: bool,
-    /// The group of every tensor of parameters, where some are stepped apart.
-    groups: Vec<Group>,
-    gradients: Gradients,
-    others: Option<Cursor<'a>>,
-    moments: Moments,
-    /// Tensors of parameters so far.
-    seen: usize,
-    /// Values in them.
-    seen_values: usize,
-}
-
-impl Walk<'_> {
-    fn step<const D: usize>(&mut self, weights: Tensor<D>, gradient: Tensor<D>) -> Tensor<D> {
-        let (device, dims) = (weights.device(), weights.dims());
-        let n = dims.iter().product();
-        let first_value = self.seen_values;
-        self.seen_values += n;
-        self.seen += 1;
-        if let (4, Some(filters)) = (D, Filters::of(self.config, self.factors.rate)) {
-            let rows = dims[0];
-            let matrix = |tensor: Tensor<D>| tensor.reshape([rows, n / rows]);
-            let velocity = self.moments.part(self.seen - 1, first_value..first_value + n, &device);
-            let (weights, velocity) =
-                filters.step(matrix(weights), matrix(gradient), velocity.reshape([rows, n / rows]));
-            self.moments.set_part(self.seen - 1, first_value, velocity.reshape([n]));
-            return weights.reshape(dims);
-        }
-        match &mut self.moments {
-            Moments::Host(moments) => {
-                let (mut weights, gradient) = (weights.into_data(), gradient.into_data());
-                // Networks keep their weights in single precision.
-                if let (Ok(weights), Ok(gradient)) = (weights.as_mut_slice::<f32>(), gradient.as_slice::<f32>()) {
-                    let mut of_these = moments.iter_mut().map(|moment| &mut moment[first_value..][..n]);
-                    let moments = [of_these.next().unwrap_or_default(), of_these.next().unwrap_or_default()];
-                    in_place(self.config, self.factors, weights, gradient, moments);
-                }
-                Tensor::from_data(weights, &device)
-            }
-            Moments::Device(moments) => {
-                let of_these = moments.iter().map(|moment| moment[self.seen - 1].clone()).collect();
-                let (weights, gradient) = (weights.reshape([n]), gradient.reshape([n]));
-                let (weights, of_these) = composed(self.config, self.factors, weights, gradient, of_these);
-                for (moment, new) in moments.iter_mut().zip(of_these) {
-                    moment[self.seen - 1] = new;
-                }
-                weights.reshape(dims)
-            }
-        }
-    }
-}
-
-impl ModuleMapper for Walk<'_> {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let (id, tensor, mapper) = param.consume();
-        if !tensor.is_require_grad() {
-            return Param::from_mapped_value(id, tensor, mapper);
-        }
-        let of_others = self.others.as_mut().map(|flat| flat.take(tensor.dims()));
-        let gradient = tensor.grad_remove(&mut self.gradients).unwrap_or_else(|| tensor.clone().inner().zeros_like());
-        let gradient = of_others.into_iter().fold(gradient, |sum, other| sum + other);
-        let group = self.groups.get(self.seen).copied().unwrap_or_default();
-        if group == Group::Whitening && self.holds_whitening {
-            self.seen_values += tensor.shape().num_elements();
-            self.seen += 1;
-            return Param::from_mapped_value(id, tensor, mapper);
-        }
-        let scale = if group == Group::Normalization { self.norm_rate } else { 1.0 } / self.gradient_scale;
-        let gradient = if scale == 1.0 { gradient } else { gradient * scale };
-        let weights = Tensor::from_inner(self.step(tensor.inner(), gradient)).require_grad();
-        Param::from_mapped_value(id, weights, mapper)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+
     use crate::data::ImageShape;
     use crate::recipe::Recipe;
 
@@ -345,6 +270,7 @@ mod tests {
             OptimizerConfig::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.1 },
             OptimizerConfig::Adam { weight_decay: 0.0 },
             OptimizerConfig::AdamW { weight_decay: 0.1 },
+            MUON,
         ] {
             let (model, mut saved) = stepped(config);
             let mut restored = Optimizer::new(config);
@@ -353,6 +279,61 @@ mod tests {
             assert_eq!(values(&restored.step(0.1, model.clone(), step(&model))), expected, "{config:?}");
             assert_ne!(values(&Optimizer::new(config).step(0.1, model.clone(), step(&model))), expected, "{config:?}");
         }
+    }
+
+    const MUON: OptimizerConfig = OptimizerConfig::Muon {
+        momentum: 0.9,
+        nesterov: true,
+        weight_decay: 0.1,
+        filter_rate: 0.5,
+        filter_momentum: 0.6,
+    };
+
+    /// The change of every trained tensor by a step, by its name.
+    fn changes(layers: &str, optimizer: &mut Optimizer) -> BTreeMap<String, Vec<f32>> {
+        let recipe = Recipe { network: layers.parse().unwrap(), ..Recipe::preset("linear_v0-mse").unwrap() };
+        let model =
+            recipe.model(ImageShape { channels: 1, height: 4, width: 4 }, 3, &Device::flex().autodiff()).unwrap();
+        let images: Vec<f32> = (0..64).map(|i| (i * 37 % 64) as f32 / 64.0).collect();
+        let images = Tensor::<4>::from_data(TensorData::new(images, [4, 1, 4, 4]), &Device::flex());
+        let gradients = model.forward(images).square().sum().backward();
+        let before = values(&model);
+        let network = model.network().clone();
+        let after = values(&optimizer.step(0.1, model, gradients));
+        let mut change = after.iter().zip(&before).map(|(after, before)| after - before);
+        network.trained().map(|p| (p.name.clone(), change.by_ref().take(p.len() as usize).collect())).collect()
+    }
+
+    #[test]
+    fn groups_are_stepped_apart() {
+        let layers = "whiten, gelu, norm scale off, gelu, flatten, linear classes";
+        let config = OptimizerConfig::Sgd { momentum: 0.5, nesterov: true, weight_decay: 0.0 };
+        let alike = changes(layers, &mut Optimizer::new(config));
+        let groups = Groups { norm_rate: 8.0, whitening_steps: 0 };
+        let apart = changes(layers, &mut Optimizer::new(config).with_groups(groups));
+        assert_eq!(alike.keys().collect::<Vec<_>>(), ["0.bias", "2.bias", "5.bias", "5.weight"]);
+        for (name, factor) in [("0.bias", 0.0), ("2.bias", 8.0), ("5.bias", 1.0), ("5.weight", 1.0)] {
+            assert!(alike[name].iter().any(|change| change.abs() > 1e-4), "{name}");
+            for (alike, apart) in alike[name].iter().zip(&apart[name]) {
+                assert!((alike * factor - apart).abs() < 1e-5, "{name}: {alike} {apart}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pull_is_a_weighted_mean_and_leaves_what_is_alike() {
+        let (model, mut optimizer) = stepped(OptimizerConfig::AdamW { weight_decay: 0.1 });
+        let trained = values(&model);
+        let start = Recipe::preset("linear_v0-mse").unwrap();
+        let start =
+            start.model(ImageShape { channels: 1, height: 2, width: 2 }, 3, &Device::flex().autodiff()).unwrap();
+        optimizer = optimizer.with_slow_weights(&start);
+        let pulled = values(&optimizer.pull(model.clone(), 0.25));
+        let mean = |(slow, fast): (&f32, &f32)| 0.25 * slow + 0.75 * fast;
+        let expected: Vec<f32> = values(&start).iter().zip(&trained).map(mean).collect();
+        assert!(pulled.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6), "{pulled:?} {expected:?}");
+        let mut same = Optimizer::new(MUON).with_slow_weights(&model);
+        assert_eq!(values(&same.pull(model, 0.3)), trained);
     }
 
     #[test]

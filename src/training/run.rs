@@ -109,7 +109,10 @@ pub async fn train_with(
     };
     let augmented = match plan.recipe().tta {
         Views::Plain => None,
-        views => Some(run.measure(&state, views).await?),
+        views => match run.measure(&state, views).await {
+            Err(e) if matches!(e.kind(), ErrorKind::Interrupted(_)) => return Err(run.interrupted(&state, e)),
+            measured => Some(measured?),
+        },
     };
     run.observers.tell(&Event::Finished { state: &state, evaluation: &evaluation, augmented: augmented.as_ref() })?;
     Ok(state)

@@ -182,7 +182,7 @@ impl Backward<Wgpu, 1> for DropOut {
     }
 }
 
-/// relu(batch norm(x)) by the statistics of the batch.
+/// activation(batch norm(x)) by the statistics of the batch.
 pub struct Normalized {
     /// `[n, channels, h, w]`.
     pub output: Tensor<4>,

@@ -125,9 +125,13 @@ impl Resident {
         self.launch(places, tensors)
     }
 
-    /// Steps all trained tensors by their gradients, and takes over the others, each in the order of the places.
+    /// Steps all trained tensors by their gradients, and takes over the others that change, each in the order of the places.
     pub fn update(&self, sources: Vec<Tensor<1>>) -> Option<()> {
-        self.launch(self.places.clone(), sources)
+        // What stays as it is lies in the buffer already, and must not be bound beside it: WebGPU lets a shader write to a piece
+        // of memory by one binding alone.
+        let moving = self.places.iter().copied().zip(sources).filter(|(place, _)| place.group != Group::Fixed);
+        let (places, sources) = moving.unzip();
+        self.launch(places, sources)
     }
 
     fn launch(&self, places: Vec<Place>, sources: Vec<Tensor<1>>) -> Option<()> {

@@ -180,7 +180,7 @@ impl Parameter {
 
     /// A tensor that no optimizer changes.
     pub(super) fn fixed(name: &str, dims: &[usize]) -> Self {
-        Self { trained: false, ..Self::new(name, dims) }
+        Self { trained: false, group: Group::Fixed, ..Self::new(name, dims) }
     }
 
     /// A weight and, where the layer has one, a bias for each of its outputs.

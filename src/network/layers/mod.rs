@@ -202,7 +202,7 @@ mod tests {
                     identity
                 })
             ),
-            (any::<bool>(), 1e-9..=1.0f64, 1e-20..=1.0f64)
+            (any::<bool>(), 1e-6..=1.0f64, 1e-30..=1.0f64)
                 .prop_map(|(scale, momentum, epsilon)| Layer::Norm(norm::Config { scale, momentum, epsilon })),
             Just(Layer::Normalize(normalize::Config)),
             (1..=4usize).prop_map(|kernel| Layer::Whiten(whiten::Config { kernel })),
@@ -248,8 +248,8 @@ mod tests {
             ("pool mean 2", "unknown pooling 'mean'"),
             ("dropout 1", "from 0 to below 1"),
             ("scale NaN", "found 'NaN'"),
-            ("norm momentum 2", "expected momentum, a number above 0 and at most 1, found '2'"),
-            ("norm epsilon", "expected epsilon, a number above 0 and at most 1"),
+            ("norm momentum 2", "expected momentum, a number from 1e-6 to 1, found '2'"),
+            ("norm epsilon", "expected epsilon, a number from 1e-30 to 1"),
             ("whiten kernel 5", "expected kernel, a whole number from 1 to 4, found '5'"),
             ("relu,,relu", "between two commas"),
             ("residual", "expected layers in brackets"),

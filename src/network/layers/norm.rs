@@ -17,6 +17,9 @@ use crate::network::{Activation, Init, Noise, Shape};
 
 /// Added to the variance where nothing else is said; PyTorch's default.
 const EPSILON: f64 = 1e-5;
+/// The least of both: single precision has to know it, and its square root's inverse.
+const LEAST_EPSILON: f64 = 1e-30;
+const LEAST_MOMENTUM: f64 = 1e-6;
 /// Weight of the newest batch in the running statistics where nothing else is said; PyTorch's default.
 const MOMENTUM: f64 = 0.1;
 
@@ -45,9 +48,9 @@ pub struct BatchNorm {
 pub struct Config {
     /// Whether the scale is trained; else it stays 1.
     pub scale: bool,
-    /// The weight of the newest batch in the running statistics, above 0 and at most 1.
+    /// The weight of the newest batch in the running statistics, from 1e-6 to 1.
     pub momentum: f64,
-    /// Added to the variance, above 0 and at most 1.
+    /// Added to the variance, from 1e-30 to 1.
     pub epsilon: f64,
 }
 
@@ -59,8 +62,8 @@ impl Kind for Config {
     fn parse(words: &mut Words<'_>) -> Result<Self> {
         Ok(Self {
             scale: words.switch("scale")?,
-            momentum: words.share("momentum")?.unwrap_or(MOMENTUM),
-            epsilon: words.share("epsilon")?.unwrap_or(EPSILON),
+            momentum: words.share("momentum", LEAST_MOMENTUM)?.unwrap_or(MOMENTUM),
+            epsilon: words.share("epsilon", LEAST_EPSILON)?.unwrap_or(EPSILON),
         })
     }
 
@@ -77,13 +80,10 @@ impl Kind for Config {
 
     fn parameters(&self, input: Shape) -> Vec<Parameter> {
         let channels = [input.channels()];
-        let affine =
-            |(name, trained)| Parameter { trained, group: Group::Normalization, ..Parameter::new(name, &channels) };
-        let affine = [("weight", self.scale), ("bias", true)].map(affine);
-        affine
-            .into_iter()
-            .chain(["running_mean", "running_var"].map(|name| Parameter::fixed(name, &channels)))
-            .collect()
+        let trained = |name| Parameter { group: Group::Normalization, ..Parameter::new(name, &channels) };
+        let weight = if self.scale { trained("weight") } else { Parameter::fixed("weight", &channels) };
+        let statistic = |name| Parameter { trained: false, ..Parameter::new(name, &channels) };
+        vec![weight, trained("bias"), statistic("running_mean"), statistic("running_var")]
     }
 
     /// In inference a normalization is one multiply-add a value.

@@ -50,7 +50,7 @@ impl Kind for Config {
 
     fn parameters(&self, input: Shape) -> Vec<Parameter> {
         let tensor = |tensor: Parameter| match &*tensor.name {
-            "weight" => Parameter { trained: false, ..tensor },
+            "weight" => Parameter::fixed("weight", &tensor.dims),
             _ => Parameter { group: Group::Whitening, ..tensor },
         };
         self.convolution(input.channels()).parameters(input).into_iter().map(tensor).collect()
