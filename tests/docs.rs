@@ -1,7 +1,8 @@
 //! Every command of the README and of `docs/` is run, word for word, on small data.
 //!
 //! A block of commands is fenced by ```` ```sh ````. A word after `sh` says what else it needs: `ci` and `page` are what CI
-//! runs, `gpu` is a machine with several GPUs; these are only checked for options that there are.
+//! runs, `gpu` is a machine with several GPUs, `slow` is for all images of a data set; these are only checked for options that
+//! there are.
 
 mod common;
 
