@@ -343,6 +343,7 @@ impl FieldKind {
                 let low = if min.1 { format!("from {}", min.0) } else { format!("above {}", min.0) };
                 match max {
                     (max, _) if max.is_infinite() => format!("a finite number {low}"),
+                    (max, true) if min.1 => format!("a number {low} to {max}"),
                     (max, true) => format!("a number {low} and at most {max}"),
                     (max, false) => format!("a number {low} to below {max}"),
                 }

@@ -118,6 +118,7 @@ pub static FIELDS: [Field; 30] = [
         help: "factor on the learning rate of convolutions' filters",
         applies: Applies::When("optimizer.kind", optimizer::with_filters),
         default: Default::By("optimizer.kind", |kind| optimizer::default_of("filter_rate", kind)),
+        example: || json!(1.0),
         ..row(
             Optimization,
             "optimizer.filter_rate",
@@ -130,6 +131,7 @@ pub static FIELDS: [Field; 30] = [
         help: "momentum of convolutions' filters",
         applies: Applies::When("optimizer.kind", optimizer::with_filters),
         default: Default::By("optimizer.kind", |kind| optimizer::default_of("filter_momentum", kind)),
+        example: || json!(0.6),
         ..row(Optimization, "optimizer.filter_momentum", "filter-momentum", "SHARE", SHARE)
     },
     Field {
