@@ -24,7 +24,7 @@ fn activation(x: f32) -> f32 {
     return x * curve(x, SHARE_P, SHARE_Q);
 }
 
-// By which a gradient is multiplied on its way back.
-fn slope(x: f32) -> f32 {
-    return curve(x, SLOPE_P, SLOPE_Q);
+// The gradient of x by that of its activation.
+fn back(x: f32, dy: f32) -> f32 {
+    return dy * curve(x, SLOPE_P, SLOPE_Q);
 }

@@ -1,5 +1,5 @@
-// Batch normalization, second half, and an activation: puts the moments of the slices together (Chan et al., 1979), normalizes, and
-// blends the batch into the running statistics as PyTorch does.
+// Batch normalization, second half, and an activation: puts the moments of the slices together (Chan et al., 1979),
+// normalizes, and blends the batch into the running statistics as PyTorch does.
 // norm_channels.wgsl, and relu.wgsl or gelu.wgsl, are compiled with it.
 
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;

@@ -11,5 +11,5 @@ fn passed(channel: u32, at: u32) -> vec2<f32> {
     let stride = (params.channels + 63u) / 64u * 64u;
     let normalized = (x[at] - statistics[channel]) * statistics[stride + channel];
     let before = normalized * statistics[2u * stride + channel] + statistics[3u * stride + channel];
-    return vec2(normalized, dy[at] * slope(before));
+    return vec2(normalized, back(before, dy[at]));
 }

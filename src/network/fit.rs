@@ -74,9 +74,7 @@ fn of_channels(images: &Split) -> Vec<Channel> {
 
 /// Filters `[2 * directions, channels, side, side]`, one after the other, for images whose channels are normalized first.
 fn whitening(images: &Split, side: usize, channels: &[Channel]) -> Vec<f64> {
-    let moments = moments(images, side, channels);
-    let n = moments.len();
-    let mut directions = eigenvectors(moments);
+    let mut directions = eigenvectors(moments(images, side, channels));
     directions.sort_by(|a, b| b.0.total_cmp(&a.0));
     let filter = |(variance, direction): &(f64, Vec<f64>)| {
         // The largest component is positive, whichever way the solver left it.
@@ -85,7 +83,6 @@ fn whitening(images: &Split, side: usize, channels: &[Channel]) -> Vec<f64> {
         direction.iter().map(|component| component * scale).collect::<Vec<_>>()
     };
     let positive = directions.iter().map(filter).collect::<Vec<_>>().concat();
-    debug_assert_eq!(positive.len(), n * n);
     positive.iter().copied().chain(positive.iter().map(|weight| -weight)).collect()
 }
 

@@ -70,8 +70,8 @@ impl Kind for Config {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.scale { "" } else { " scale off" })?;
         let numbers = [("momentum", self.momentum, MOMENTUM), ("epsilon", self.epsilon, EPSILON)];
-        let other = numbers.iter().filter(|(_, value, default)| value != default);
-        other.into_iter().try_for_each(|(name, value, _)| write!(f, " {name} {value:?}"))
+        let mut other = numbers.iter().filter(|(_, value, default)| value != default);
+        other.try_for_each(|(name, value, _)| write!(f, " {name} {value:?}"))
     }
 
     fn normalizes(&self) -> bool {
@@ -143,8 +143,7 @@ impl BatchNorm {
     fn normalize<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
         let (gamma, beta) = (self.gamma.val(), self.beta.val());
         if !input.device().is_autodiff() {
-            let running = [&self.running_mean, &self.running_var].map(RunningState::value);
-            let [mean, variance] = running;
+            let [mean, variance] = [&self.running_mean, &self.running_var].map(RunningState::value);
             return batch_norm(input, gamma, beta, mean, variance, self.config.epsilon);
         }
         let per_channel = input.shape().num_elements() / input.dims()[1];
@@ -155,23 +154,21 @@ impl BatchNorm {
 
     /// Normalization, ReLU after it, and a pool after that: of maps in one operation where the device has it.
     pub fn forward_relu(&self, x: Activation, pool: Option<&Pool>) -> Activation {
-        let one_pixel = |vectors: Tensor<2>| {
-            let maps = vectors.clone().unsqueeze_dims(&[2, 3]);
-            match self.in_one(&maps, RELU) {
-                Some(maps) => maps.flatten::<2>(1, 3),
-                None => relu(self.normalize(vectors)),
-            }
-        };
-        x.map(|maps| self.normalize_relu(maps, pool), one_pixel)
+        x.map(|maps| self.normalize_relu(maps, pool), |vectors| self.one_pixel(vectors, RELU, relu))
     }
 
     /// Normalization, and GELU after it: of maps in one operation where the device has it.
     pub fn forward_gelu(&self, x: Activation) -> Activation {
-        let one_pixel = |vectors: Tensor<2>| match self.in_one(&vectors.clone().unsqueeze_dims(&[2, 3]), GELU) {
+        let maps = |maps| self.in_one(&maps, GELU).unwrap_or_else(|| gelu(self.normalize(maps)));
+        x.map(maps, |vectors| self.one_pixel(vectors, GELU, gelu))
+    }
+
+    /// Normalization and an activation of vectors, of which every value is a map of one pixel.
+    fn one_pixel(&self, vectors: Tensor<2>, after: After, activation: fn(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
+        match self.in_one(&vectors.clone().unsqueeze_dims(&[2, 3]), after) {
             Some(maps) => maps.flatten::<2>(1, 3),
-            None => gelu(self.normalize(vectors)),
-        };
-        x.map(|maps| self.in_one(&maps, GELU).unwrap_or_else(|| gelu(self.normalize(maps))), one_pixel)
+            None => activation(self.normalize(vectors)),
+        }
     }
 
     /// Normalization and an activation in one operation, where the device has it.
