@@ -17,7 +17,7 @@ use tempfile::{TempDir, tempdir};
 fn page() -> TempDir {
     let dir = tempdir().unwrap();
     let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
-    for folder in ["", "models"] {
+    for folder in ["page", "page/views", "models"] {
         fs::create_dir_all(dir.path().join(folder)).unwrap();
         for entry in fs::read_dir(web.join(folder)).unwrap().map(Result::unwrap) {
             if entry.path().is_file() {
@@ -62,6 +62,24 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn runs_are_told_and_a_report_runs_its_own_scripts_apart_from_everything_else() {
+    let page = page();
+    ok(page.path(), &["train", "--dataset", "mnist-sample", "--device", "cpu", "--epochs", "1", "--name", "one"]);
+    let server = Server::start(page.path(), &[]);
+    let get = |path: &str| server.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost:80\r\n\r\n"));
+    let list = get("/runs.json");
+    assert!(list.contains("application/json") && list.contains("mnist-sample/one") && list.contains("done"), "{list}");
+    assert!(get("/runs/mnist-sample/one/epochs.json?from=0").contains("test_accuracy"));
+    let report = get("/runs/mnist-sample/one/report.html");
+    assert!(report.contains("sandbox allow-scripts") && report.contains("default-src 'none'"), "{report}");
+    assert!(report.contains("<title>") && !report.contains("script-src 'self'"), "{report}");
+    for path in ["/runs/mnist-sample/one/recipe.toml", "/runs/mnist-sample/one/../one/report.html", "/runs/report.html"]
+    {
+        assert!(get(path).starts_with("HTTP/1.1 404"), "{path}");
     }
 }
 

@@ -11,15 +11,20 @@ use crate::error::Result;
 use crate::runs::RunDir;
 use crate::site;
 
-/// Serve the page on this machine: see digits, draw one, train in the browser.
+/// Serve the page on this machine: draw, build and train networks in the browser, and watch the program's runs while they train.
 #[derive(Args)]
-#[command(after_help = "Example: tinderbox serve runs/mnist/linear_v1-bn-ce")]
+#[command(
+    after_help = "Examples:\n  tinderbox serve runs/mnist/linear_v1-bn-ce\n  tinderbox serve    (and then `tinderbox train` in another window)"
+)]
 pub struct ServeArgs {
     /// Folder of a run whose weights the page gets first
     run: Option<PathBuf>,
     /// Which weights: best, last or epoch-N
     #[arg(long, default_value = "best")]
     checkpoint: Checkpoint,
+    /// Folder of the runs that the page shows; they are only looked at
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    out: PathBuf,
     /// Port; 0 for any that is free
     #[arg(long, default_value_t = 8017)]
     port: u16,
@@ -34,10 +39,15 @@ pub struct ServeArgs {
 pub fn run(args: ServeArgs) -> Result<()> {
     let run = args.run.map(RunDir::open).transpose()?;
     let site = site::build(&site::page_dir(args.page), run.as_ref().map(|dir| (dir, args.checkpoint.name())))?;
+    let runs = site::Watched::new(args.out);
     if !args.host.is_loopback() {
-        eprintln!("notice: whoever reaches {} over the network can see the page and these weights", args.host);
+        let runs = runs.root().display();
+        eprintln!(
+            "notice: whoever reaches {} over the network can see the page, its weights and the runs in {runs}",
+            args.host
+        );
     }
-    site::serve(site, SocketAddr::new(args.host, args.port), |address| {
+    site::serve(site, runs, SocketAddr::new(args.host, args.port), |address| {
         say!("http://{address}/  (Ctrl-C ends it)");
     })
 }

@@ -1,41 +1,29 @@
-//! A folder of images: one subfolder a class, in `train/` and `test/` or to be split.
+//! A folder of images, or a zip file of one: one subfolder a class, in `train/` and `test/` or to be split.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use image::DynamicImage;
 use image::imageops::FilterType;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 
-use super::dataset::{Dataset, ImageShape, Loaded, MAX_CLASSES, Split};
+use super::dataset::{Dataset, Loaded, MAX_CLASSES, Split};
 use super::identity::Preprocessing;
 use super::origin::Origin;
-use super::picture::{open_image, to_model_input};
-use crate::error::{Error, ErrorKind, Result};
+use super::picture::to_model_input;
+use super::pictures::{Labelled, PICTURE_SIDE, divide, shape_of};
+use super::tree::{Picture, Tree};
+use crate::error::{Error, Result};
 use crate::notice::{Notice, Notices};
-use crate::random::shuffle;
 
-/// Height and width that images are resized to: those of CIFAR-10.
-const SIDE: u32 = 32;
-/// One image in this many is kept for testing where the folder has no `test/`.
-const TEST_SHARE: usize = 5;
-/// The seed of the splitting, so that it is the same in every run.
-const SPLIT_SEED: u64 = 0;
 /// So many broken files are named; the rest is counted.
 const NAMED: usize = 5;
-
-/// A file and its class.
-type Labelled = (PathBuf, u8);
 
 /// Loads `dir/train/CLASS/*` and `dir/test/CLASS/*`, or splits `dir/CLASS/*` four to one. Files that are no image are
 /// left out, and `notices` hears of them.
 pub(super) fn load(dir: &Path, notices: Notices<'_>) -> Result<Loaded> {
-    let (train_dir, test_dir) = (dir.join("train"), dir.join("test"));
-    let parted = train_dir.is_dir() && test_dir.is_dir();
-    let classes = subfolders(if parted { &train_dir } else { dir })?;
-    if !parted && train_dir.is_dir() {
+    let tree = Tree::open(dir)?;
+    let parted = tree.has("train") && tree.has("test");
+    let classes = tree.subfolders(if parted { "train" } else { "" })?;
+    if !parted && tree.has("train") {
         let message = "there is train/ but no test/: rename the other part to test/, or name the folder train/ itself \
                        to have it split";
         return Err(Error::invalid_file(dir, message));
@@ -48,16 +36,14 @@ pub(super) fn load(dir: &Path, notices: Notices<'_>) -> Result<Loaded> {
         return Err(Error::invalid_file(dir, message));
     }
     let (train, test) = if parted {
-        let extra: Vec<String> = subfolders(&test_dir)?.into_iter().filter(|c| !classes.contains(c)).collect();
+        let extra: Vec<String> = tree.subfolders("test")?.into_iter().filter(|c| !classes.contains(c)).collect();
         if !extra.is_empty() {
-            return Err(Error::invalid_file(
-                &test_dir,
-                format!("classes that train/ does not have: {}", extra.join(", ")),
-            ));
+            let message = format!("classes that train/ does not have: {}", extra.join(", "));
+            return Err(Error::invalid_file(&dir.join("test"), message));
         }
-        (files(&train_dir, &classes)?, files(&test_dir, &classes)?)
+        (files(&tree, "train/", &classes), files(&tree, "test/", &classes))
     } else {
-        divide(files(dir, &classes)?)
+        divide(files(&tree, "", &classes))
     };
     let mut broken = Vec::new();
     let (train, test) = (decode(train, &mut broken), decode(test, &mut broken));
@@ -81,51 +67,21 @@ pub(super) fn load(dir: &Path, notices: Notices<'_>) -> Result<Loaded> {
     Ok(Loaded { dataset, origin: Origin::Folder(dir.into()) })
 }
 
-/// The names of the folders in `dir`, sorted; hidden ones do not count.
-fn subfolders(dir: &Path) -> Result<Vec<String>> {
-    let entries = fs::read_dir(dir).map_err(|e| {
-        let kind = if e.kind() == std::io::ErrorKind::NotFound { ErrorKind::MissingData } else { ErrorKind::Io };
-        Error::new(kind, format!("cannot read the folder {}: {e}", dir.display())).caused_by(e)
-    })?;
-    let names: BTreeSet<String> = entries
-        .flatten()
-        .filter(|entry| entry.path().is_dir())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| !name.starts_with('.'))
-        .collect();
-    Ok(names.into_iter().collect())
-}
-
 /// All files of all classes with their labels, sorted by class and name.
-fn files(dir: &Path, classes: &[String]) -> Result<Vec<Labelled>> {
+fn files(tree: &Tree, part: &str, classes: &[String]) -> Labelled<Picture> {
     let mut found = Vec::new();
     for (label, class) in (0..=u8::MAX).zip(classes) {
-        let folder = dir.join(class);
-        let Ok(entries) = fs::read_dir(&folder) else { continue }; // a class without test images
-        let mut paths: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| p.is_file()).collect();
-        paths.sort();
-        found.extend(paths.into_iter().map(|path| (path, label)));
+        let pictures = tree.files(&format!("{part}{class}"));
+        found.extend(pictures.into_iter().map(|picture| (picture, label)));
     }
-    Ok(found)
+    found
 }
 
-/// Keeps one in `TEST_SHARE` files of every class for testing, at least one where there are two.
-fn divide(files: Vec<Labelled>) -> (Vec<Labelled>, Vec<Labelled>) {
-    let mut rng = ChaCha8Rng::seed_from_u64(SPLIT_SEED);
-    let (mut train, mut test) = (Vec::new(), Vec::new());
-    for class in files.chunk_by(|a, b| a.1 == b.1) {
-        let mut class: Vec<Labelled> = class.to_vec();
-        shuffle(&mut class, &mut rng);
-        let kept = if class.len() < 2 { 0 } else { (class.len() / TEST_SHARE).max(1) };
-        test.extend(class.drain(..kept));
-        train.extend(class);
-    }
-    (train, test)
-}
-
-fn decode(files: Vec<Labelled>, broken: &mut Vec<Error>) -> Vec<(DynamicImage, u8)> {
-    let small = |(path, label): Labelled| match open_image(&path) {
-        Ok(image) => Some((image.resize_to_fill(SIDE, SIDE, FilterType::Triangle), label)),
+fn decode(files: Labelled<Picture>, broken: &mut Vec<Error>) -> Labelled<DynamicImage> {
+    let small = |(picture, label): (Picture, u8)| match picture.open() {
+        Ok(image) => {
+            Some((image.resize_to_fill(PICTURE_SIDE as u32, PICTURE_SIDE as u32, FilterType::Triangle), label))
+        }
         Err(e) => {
             broken.push(e);
             None
@@ -135,12 +91,8 @@ fn decode(files: Vec<Labelled>, broken: &mut Vec<Error>) -> Vec<(DynamicImage, u
 }
 
 fn split(images: &[(DynamicImage, u8)], colour: bool) -> Result<Split> {
-    let side = SIDE as usize;
-    let mut split = Split {
-        pixels: Vec::new(),
-        labels: images.iter().map(|(_, label)| *label).collect(),
-        shape: ImageShape { channels: if colour { 3 } else { 1 }, height: side, width: side },
-    };
+    let mut split =
+        Split { pixels: Vec::new(), labels: images.iter().map(|(_, label)| *label).collect(), shape: shape_of(colour) };
     for (image, _) in images {
         split.pixels.extend(to_model_input(image, split.shape, Preprocessing::Picture)?);
     }
@@ -150,8 +102,11 @@ fn split(images: &[(DynamicImage, u8)], colour: bool) -> Result<Split> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::ImageShape;
+    use crate::error::ErrorKind;
     use crate::notice::silent;
     use image::{GrayImage, Luma, Rgb, RgbImage};
+    use std::fs;
 
     fn folder(classes: &[(&str, u32)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();

@@ -21,7 +21,7 @@ pub enum Identity {
     Cifar10,
     /// A folder with files named and laid out as MNIST's; `classes.txt` may name the classes, one a line.
     Idx(PathBuf),
-    /// A folder with a subfolder of images for each class.
+    /// A folder, or a zip file of one, with a subfolder of images for each class.
     Folder(PathBuf),
     /// Pictures that somebody gave to a page, under a name of their own; they are nowhere else.
     Own(String),
@@ -133,6 +133,9 @@ impl FromStr for Identity {
                 "data set '{name}' is a folder: write folder:{name} if it has a subfolder of images for each class, \
                  idx:{name} if it has files named as MNIST's"
             ))),
+            _ if name.to_lowercase().ends_with(".zip") && Path::new(name).is_file() => {
+                Err(Error::usage(format!("data set '{name}' is a zip file: write folder:{name}")))
+            }
             _ => Err(unknown("data set", name, EXAMPLES.into_iter())),
         }
     }

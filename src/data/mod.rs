@@ -14,8 +14,12 @@ mod idx;
 mod origin;
 #[cfg(feature = "picture")]
 pub mod picture;
+#[cfg(feature = "picture")]
+pub mod pictures;
 #[cfg(feature = "native")]
 mod source;
+#[cfg(feature = "native")]
+mod tree;
 
 pub use dataset::{Dataset, DatasetInfo, ImageShape, Loaded, MAX_CLASSES, MAX_IMAGE_SIDE, Split};
 pub(crate) use identity::EXAMPLES;

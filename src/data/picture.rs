@@ -14,12 +14,18 @@ use crate::error::{Error, Result};
 /// Io, or invalid data naming the file.
 #[cfg(feature = "native")]
 pub fn open_image(path: &std::path::Path) -> Result<DynamicImage> {
-    use std::fs::File;
-    use std::io::BufReader;
+    let file = std::fs::File::open(path).map_err(|e| Error::io("read", path, e))?;
+    decode_image(std::io::BufReader::new(file), path)
+}
 
+/// Decodes a PNG, JPEG or BMP image as [`open_image`] does; `path` is what errors call it.
+#[cfg(feature = "native")]
+pub(super) fn decode_image(
+    from: impl std::io::BufRead + std::io::Seek,
+    path: &std::path::Path,
+) -> Result<DynamicImage> {
     use image::{ImageFormat, ImageReader, Limits};
-    let open = || ImageReader::new(BufReader::new(File::open(path)?)).with_guessed_format();
-    let mut reader = open().map_err(|e| Error::io("read", path, e))?;
+    let mut reader = ImageReader::new(from).with_guessed_format().map_err(|e| Error::io("read", path, e))?;
     let kind = match reader.format() {
         Some(ImageFormat::Png) => "PNG",
         Some(ImageFormat::Jpeg) => "JPEG",

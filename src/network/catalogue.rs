@@ -39,7 +39,7 @@ pub struct Entry {
 }
 
 /// All networks that have a name.
-pub const CATALOGUE: [Entry; 6] = [
+pub const CATALOGUE: [Entry; 7] = [
     Entry {
         name: "linear_v0",
         about: "softmax regression: input -> classes",
@@ -55,6 +55,17 @@ pub const CATALOGUE: [Entry; 6] = [
         layers: |s| {
             let norm = if s.batch_norm { "norm, " } else { "" };
             format!("flatten, linear 128, {norm}relu, linear 64, {norm}relu, linear classes")
+        },
+    },
+    Entry {
+        name: "cnn",
+        about: "two convolutions and one linear layer: small enough for a browser's CPU",
+        takes: &["batch_norm", "dropout"],
+        bare_name_has_norm: true,
+        layers: |s| {
+            let norm = if s.batch_norm { "norm, " } else { "" };
+            let block = |channels| format!("conv {channels}, {norm}relu, pool max 2, ");
+            format!("{}{}flatten, {}linear classes", block(16), block(32), dropout(s))
         },
     },
     Entry {

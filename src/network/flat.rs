@@ -33,8 +33,8 @@ pub fn with_parameters(model: Model, flat: &Tensor<1>) -> Model {
 }
 
 /// `skeleton`, a fresh model of the same network on another device, with the parameters and running statistics of
-/// `model`, brought over in one read that does not block: a browser can read from a GPU in no other way. Neither is on an
-/// autodiff device.
+/// `model`, brought over in one read that does not block: a browser can read from a GPU in no other way. `model` is on no
+/// autodiff device; `skeleton` may be.
 ///
 /// # Errors
 /// Device: the weights cannot be read.

@@ -1,5 +1,6 @@
 //! A list of layers that fits its images and classes, and the one module that is built of it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::module::Module;
@@ -135,9 +136,17 @@ impl Network {
         self.layers.iter().any(AnyLayer::normalizes)
     }
 
-    /// The position of the first activation function, whose values are the first hidden layer; none without one.
-    pub fn first_hidden(&self) -> Option<usize> {
-        self.layers.iter().position(AnyLayer::is_activation)
+    /// Groups of layers that follow each other, each up to one whose values are worth a look. A layer that normalization or an
+    /// activation function follows ends no group, and neither does one that only passes values on.
+    pub fn stages(&self) -> Vec<Range<usize>> {
+        let is_last = |i: usize| {
+            let next = self.layers.get(i + 1);
+            let is_taken_up = next.is_some_and(|next| matches!(next, Layer::Norm(_)) || next.is_activation());
+            i + 1 == self.layers.len() || !is_taken_up && self.layers[i].makes_values()
+        };
+        let ends = (0..self.layers.len()).filter(|&i| is_last(i)).map(|i| i + 1);
+        let mut start = 0;
+        ends.map(|end| std::mem::replace(&mut start, end)..end).collect()
     }
 
     /// Appends all layers to an ONNX graph whose images are the value `x`; returns the name of the logits.
@@ -170,6 +179,19 @@ impl Model {
     pub fn activation(&self, images: Tensor<4>, layer: usize) -> Activation {
         let end = layer.saturating_add(1).min(self.layers.len());
         Built::sequence(&self.layers[..end], Activation::Maps(images), &mut Noise::none())
+    }
+
+    /// What every group of [layers](Network::stages) makes of images `[n, channels, height, width]`.
+    pub fn stages(&self, images: Tensor<4>) -> Vec<Activation> {
+        let mut x = Activation::Maps(images);
+        let mut noise = Noise::none();
+        let stages = self.network.stages().into_iter();
+        stages
+            .map(|range| {
+                x = Built::sequence(&self.layers[range], x.clone(), &mut noise);
+                x.clone()
+            })
+            .collect()
     }
 
     /// The weights of the first layer that has some, as images `[outputs, channels, height, width]`: of the size of its
@@ -272,6 +294,19 @@ mod tests {
             }
             assert_eq!(model.forward(images()).dims(), [4, 10]);
             assert_eq!(model.num_params() as u64, network.values());
+        }
+    }
+
+    #[test]
+    fn stages_end_where_values_are_worth_a_look_and_are_what_the_layers_compute() {
+        let layers = "conv 4, norm, relu, pool max 2, residual [norm, relu], dropout 0.5, conv 2, flatten, linear 9, relu, linear classes";
+        let network = network(layers).unwrap();
+        assert_eq!(network.stages(), [0..3, 3..4, 4..5, 5..7, 7..10, 10..11]);
+        let model = network.build(3, Precision::F32, &Device::flex());
+        let images = || Tensor::ones([2, 1, 28, 28], &Device::flex()) * 0.5;
+        let values = |x: Activation| x.vectors().into_data().try_to_vec::<f32>().unwrap();
+        for (stage, found) in network.stages().iter().zip(model.stages(images())) {
+            assert_eq!(values(found), values(model.activation(images(), stage.end - 1)), "{stage:?}");
         }
     }
 

@@ -13,8 +13,8 @@ use crate::network::{Convolution, PoolKind, Precision, catalogue};
 /// All rows, in the order of files and of the page's form.
 pub static FIELDS: [Field; 30] = [
     Field {
-        help: "the data set: mnist, mnist-sample, cifar10, idx:DIR (files named as MNIST's) or folder:DIR (a subfolder of images \
-               a class)",
+        help: "the data set: mnist, mnist-sample, cifar10, idx:DIR (files named as MNIST's) or folder:DIR (a folder, or a zip \
+               file of one, with a subfolder of images a class)",
         ..row(Data, "dataset", "dataset", "DATASET", FieldKind::Text(&crate::data::EXAMPLES))
     },
     Field {

@@ -21,8 +21,10 @@ use crate::report::page::CHART_LIBRARY;
 use crate::runs::{RunDir, Trained};
 use crate::weights;
 
-/// What files of the page's folder end in; a new one need not be listed anywhere.
-const ENDINGS: [&str; 4] = ["html", "js", "css", "svg"];
+/// Where the page's own files are, within its folder; a new one need not be listed anywhere.
+const PAGE: &str = "page";
+/// The version of the site and the names of its files, for `offline.js`.
+const VERSION: &str = "version.json";
 /// The files that `wasm-pack` builds.
 const BUILT: [&str; 2] = ["pkg/tinderbox_web.js", "pkg/tinderbox_web_bg.wasm"];
 
@@ -35,7 +37,7 @@ pub fn page_dir(given: Option<PathBuf>) -> PathBuf {
     let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
     let program = std::env::current_exe().and_then(std::fs::canonicalize).unwrap_or_default();
     let places = [PathBuf::from("web"), program.with_file_name("web")];
-    let there = || places.into_iter().find(|dir| dir.join("index.html").is_file());
+    let there = || places.into_iter().find(|dir| dir.join(PAGE).join("index.html").is_file());
     given.or_else(there).unwrap_or(built_from)
 }
 
@@ -45,9 +47,9 @@ pub fn page_dir(given: Option<PathBuf>) -> PathBuf {
 /// Missing data: the page is not there, or not built; advises to build it. Whatever is wrong with the run.
 pub fn build(page: &Path, run: Option<(&RunDir, &str)>) -> Result<Site> {
     let mut site = Site::new();
-    for name in page_files(page).into_iter().chain(BUILT.map(String::from)) {
-        let bytes = read(page, &name)?;
-        site.insert(name, bytes);
+    take_folder(&page.join(PAGE), "", &mut site)?;
+    for name in BUILT {
+        site.insert(name.into(), read(page, name)?);
     }
     for (name, bytes) in SAMPLE_FILES {
         site.insert(format!("data/{name}.gz"), bytes.to_vec());
@@ -71,25 +73,43 @@ pub fn build(page: &Path, run: Option<(&RunDir, &str)>) -> Result<Site> {
         site.insert("models/run.safetensors".into(), bytes);
     }
     site.insert("models/models.json".into(), Value::Array(models).to_string().into_bytes());
+    site.insert(VERSION.into(), version_of(&site).to_string().into_bytes());
+    // Where nobody looks at runs there are none; `serve` answers for this name.
+    site.insert("runs.json".into(), json!({"live": false, "count": 0, "runs": []}).to_string().into_bytes());
     Ok(site)
 }
 
-/// The names of the page's own files; the first one that is missing is asked for by name.
-fn page_files(page: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(page).into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let mut names: Vec<String> =
-        names.filter(|name| name.rsplit_once('.').is_some_and(|(_, ending)| ENDINGS.contains(&ending))).collect();
-    names.sort();
-    if names.iter().any(|name| name == "index.html") { names } else { vec!["index.html".into()] }
+/// All files of the site, and a version that is another one whenever one of them was changed.
+fn version_of(site: &Site) -> Value {
+    let sums: String = site.iter().map(|(name, bytes)| format!("{} {name}\n", sha256(bytes))).collect();
+    json!({"version": sha256(sums.as_bytes()), "files": site.keys().collect::<Vec<_>>()})
+}
+
+/// Takes all files of a folder and of those within it, under their paths; hidden ones are left out.
+fn take_folder(folder: &Path, prefix: &str, site: &mut Site) -> Result<()> {
+    let entries = std::fs::read_dir(folder).map_err(|e| missing(folder, e))?;
+    for entry in entries.flatten() {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if name.starts_with('.') {
+            continue;
+        }
+        if entry.path().is_dir() {
+            take_folder(&entry.path(), &format!("{prefix}{name}/"), site)?;
+        } else {
+            site.insert(format!("{prefix}{name}"), read(folder, &name)?);
+        }
+    }
+    Ok(())
 }
 
 fn read(page: &Path, name: &str) -> Result<Vec<u8>> {
     let path = page.join(name);
-    std::fs::read(&path).map_err(|e| {
-        let message = format!("{} cannot be read: {e}", path.display());
-        Error::new(ErrorKind::MissingData, message).caused_by(e).advise(Advice::BuildPage)
-    })
+    std::fs::read(&path).map_err(|e| missing(&path, e))
+}
+
+fn missing(path: &Path, e: std::io::Error) -> Error {
+    let message = format!("{} cannot be read: {e}", path.display());
+    Error::new(ErrorKind::MissingData, message).caused_by(e).advise(Advice::BuildPage)
 }
 
 /// The manifest of a run's weights, as the page reads it, and the weights.
@@ -164,18 +184,31 @@ mod tests {
 
     #[test]
     fn a_site_has_every_file_of_the_page_and_no_other() {
-        let all =
-            ["index.html", "app.js", "new.js", "models/models.json", BUILT[0], BUILT[1], "Cargo.toml", "src/lib.rs"];
-        let site = build(page(&all).path(), None).unwrap();
-        for name in ["index.html", "new.js", BUILT[1], "models/models.json", "vendor/uPlot.min.css"] {
+        let all = [
+            "page/index.html",
+            "page/views/new.js",
+            "page/.swp",
+            "models/models.json",
+            BUILT[0],
+            BUILT[1],
+            "src/lib.rs",
+        ];
+        let dir = page(&all);
+        let site = build(dir.path(), None).unwrap();
+        for name in ["index.html", "views/new.js", BUILT[1], "models/models.json", "vendor/uPlot.min.css"] {
             assert!(site.contains_key(name), "{name}");
         }
-        assert!(site.keys().all(|name| !name.contains("Cargo") && !name.contains(".rs")), "{:?}", site.keys());
+        assert!(site.keys().all(|name| !name.contains(".swp") && !name.contains(".rs")), "{:?}", site.keys());
+        let told: Value = serde_json::from_slice(&site[VERSION]).unwrap();
+        let names = told["files"].as_array().unwrap().iter().filter_map(Value::as_str);
+        assert!(names.eq(site.keys().filter(|name| ![VERSION, "runs.json"].contains(&name.as_str()))));
+        std::fs::write(dir.path().join("page/index.html"), "other").unwrap();
+        assert_ne!(build(dir.path(), None).unwrap()[VERSION], site[VERSION]);
     }
 
     #[test]
     fn a_page_that_is_not_there_or_not_built_says_how_to_build_it() {
-        for files in [&[][..], &["index.html", "models/models.json"]] {
+        for files in [&[][..], &["page/index.html", "models/models.json"]] {
             let error = build(page(files).path(), None).unwrap_err();
             assert_eq!((error.kind(), error.advice()), (ErrorKind::MissingData, Some(&Advice::BuildPage)), "{error}");
         }
@@ -183,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_list_of_models_names_files_and_no_paths() {
-        let dir = page(&["index.html", BUILT[0], BUILT[1]]);
+        let dir = page(&["page/index.html", BUILT[0], BUILT[1]]);
         std::fs::create_dir(dir.path().join("models")).unwrap();
         for list in [r#"[{"file": "../../secret"}]"#, r#"[{}]"#, "{"] {
             std::fs::write(dir.path().join("models/models.json"), list).unwrap();

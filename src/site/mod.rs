@@ -1,7 +1,9 @@
-//! The page as a set of files, and a server for it.
+//! The page as a set of files, and a server for it and for what there is of runs.
 
 mod files;
+mod runs;
 mod serve;
 
 pub use files::{Site, build, page_dir, write};
+pub use runs::{Answer, Watched};
 pub use serve::serve;

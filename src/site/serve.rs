@@ -1,4 +1,4 @@
-//! A web server for the page, and nothing else: every file is in memory under its exact name.
+//! A web server for the page, whose files are in memory under their exact names, and for what [`Watched`] tells of runs.
 //!
 //! One request a connection, a thread for each, bounded in number, time and size: a slow or hostile client costs a thread
 //! for some seconds, and no memory to speak of.
@@ -11,11 +11,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::files::{Site, gzip};
+use super::runs::{Answer, Watched};
 use crate::error::{Advice, Error, ErrorKind, Result};
 
 /// What a page may do: load from here alone, and compile WebAssembly.
 const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' blob: data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// What a report may do: run its own scripts, apart from everything else.
+const REPORT_POLICY: &str = "sandbox allow-scripts allow-downloads; default-src 'none'; script-src 'unsafe-inline'; \
+                             style-src 'unsafe-inline'; img-src data: blob:; frame-ancestors 'none'";
 /// Connections at a time; any more are closed at once.
 const CONNECTIONS: usize = 64;
 /// How long a client may take to send its request, and to take each part of the answer.
@@ -29,11 +33,11 @@ struct File {
     mime: &'static str,
 }
 
-/// Serves a site until the program ends, telling `ready` the address that it is at.
+/// Serves a site, and what there is of runs, until the program ends, telling `ready` the address that it is at.
 ///
 /// # Errors
 /// Io: the address is taken, or not ours.
-pub fn serve(site: Site, address: SocketAddr, ready: impl FnOnce(SocketAddr)) -> Result<()> {
+pub fn serve(site: Site, runs: Watched, address: SocketAddr, ready: impl FnOnce(SocketAddr)) -> Result<()> {
     let files: BTreeMap<String, File> = site
         .into_iter()
         .map(|(name, plain)| {
@@ -46,16 +50,16 @@ pub fn serve(site: Site, address: SocketAddr, ready: impl FnOnce(SocketAddr)) ->
     };
     let listener = TcpListener::bind(address).map_err(failed)?;
     ready(listener.local_addr().map_err(failed)?);
-    let (files, open) = (Arc::new(files), Arc::new(AtomicUsize::new(0)));
+    let (served, open) = (Arc::new((files, runs)), Arc::new(AtomicUsize::new(0)));
     for client in listener.incoming() {
         let Ok(client) = client else { continue }; // it went away before we looked
         if open.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS {
             open.fetch_sub(1, Ordering::Relaxed);
             continue;
         }
-        let (files, open) = (Arc::clone(&files), Arc::clone(&open));
+        let (served, open) = (Arc::clone(&served), Arc::clone(&open));
         std::thread::spawn(move || {
-            let _ = answer(&files, client); // a client that goes away is none of our business
+            let _ = answer(&served.0, &served.1, client); // a client that goes away is none of our business
             open.fetch_sub(1, Ordering::Relaxed);
         });
     }
@@ -70,7 +74,7 @@ struct Wanted {
     host: String,
 }
 
-fn answer(files: &BTreeMap<String, File>, mut client: TcpStream) -> std::io::Result<()> {
+fn answer(files: &BTreeMap<String, File>, runs: &Watched, mut client: TcpStream) -> std::io::Result<()> {
     client.set_write_timeout(Some(PATIENCE))?;
     let wanted = match read_request(&mut client)? {
         Ok(wanted) => wanted,
@@ -87,9 +91,20 @@ fn answer(files: &BTreeMap<String, File>, mut client: TcpStream) -> std::io::Res
             true,
         );
     }
-    let path = wanted.path.split(['?', '#']).next().unwrap_or_default().trim_start_matches('/');
+    let (path, query) = wanted.path.split_once('?').unwrap_or((&wanted.path, ""));
+    let path = path.split('#').next().unwrap_or_default().trim_start_matches('/');
     let path = if path.is_empty() { "index.html" } else { path };
     let body = wanted.method == "GET";
+    let asked = if matches!(wanted.method.as_str(), "GET" | "HEAD") { runs.answer(path, query) } else { None };
+    if let Some(Answer { bytes, is_report }) = asked {
+        let (mime, policy) = if is_report { (mime("report.html"), REPORT_POLICY) } else { (mime(".json"), POLICY) };
+        return match wanted.takes_gzip.then(|| gzip(&bytes)).flatten() {
+            Some(packed) => {
+                respond_under(policy, &mut client, "200 OK", "Content-Encoding: gzip\r\n", mime, &packed, body)
+            }
+            None => respond_under(policy, &mut client, "200 OK", "", mime, &bytes, body),
+        };
+    }
     match (wanted.method.as_str(), files.get(path)) {
         ("GET" | "HEAD", Some(file)) => match file.packed.as_ref().filter(|_| wanted.takes_gzip) {
             Some(packed) => respond(&mut client, "200 OK", "Content-Encoding: gzip\r\n", file.mime, packed, body),
@@ -165,11 +180,23 @@ fn respond(
     content: &[u8],
     body: bool,
 ) -> std::io::Result<()> {
+    respond_under(POLICY, client, status, more, mime, content, body)
+}
+
+fn respond_under(
+    policy: &str,
+    client: &mut TcpStream,
+    status: &str,
+    more: &str,
+    mime: &str,
+    content: &[u8],
+    body: bool,
+) -> std::io::Result<()> {
     let length = content.len();
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {mime}\r\nContent-Length: {length}\r\n{more}Connection: close\r\n\
          Vary: Accept-Encoding\r\nCache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n\
-         Referrer-Policy: no-referrer\r\nContent-Security-Policy: {POLICY}\r\n\r\n"
+         Referrer-Policy: no-referrer\r\nContent-Security-Policy: {policy}\r\n\r\n"
     );
     // A client that takes a little now and then must not start the clock anew each time.
     let deadline = Instant::now() + 6 * PATIENCE;

@@ -7,6 +7,7 @@ use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::batches::DeviceSplit;
+use super::control::{StepControl, Uninterrupted};
 use crate::compute::shaders::{self, VALUES_PER_IMAGE};
 use crate::compute::{LossKind, read};
 use crate::error::{Error, Result};
@@ -76,12 +77,27 @@ pub struct Measure {
 /// # Errors
 /// Device: the result cannot be read. Interrupted: `stop` holds a signal's number before the last batch.
 pub async fn evaluate(model: &Model, split: &DeviceSplit, measure: Measure, stop: &AtomicUsize) -> Result<Evaluation> {
+    evaluate_with(&mut Uninterrupted::default(), model, split, measure, stop).await
+}
+
+/// Measures as [`evaluate`] does, with somebody who has their turn before every batch.
+///
+/// # Errors
+/// As [`evaluate`].
+pub async fn evaluate_with(
+    control: &mut impl StepControl,
+    model: &Model,
+    split: &DeviceSplit,
+    measure: Measure,
+    stop: &AtomicUsize,
+) -> Result<Evaluation> {
     let Measure { loss, classes, batch_size, views } = measure;
     let order = split.in_order();
     let ranges = (0..split.len()).step_by(batch_size).map(|start| start..(start + batch_size).min(split.len()));
     let Measured { loss, predictions, confidences } = if split.uses_shaders() {
         let mut results = Tensor::zeros([split.len(), VALUES_PER_IMAGE], &split.device());
         for range in ranges {
+            control.before_measuring(range.start, split.len()).await;
             Error::if_stopped(stop)?;
             let (start, batch) = (range.start, split.batch(&order, range));
             let logits = views.logits(model, batch.images);
@@ -91,6 +107,7 @@ pub async fn evaluate(model: &Model, split: &DeviceSplit, measure: Measure, stop
     } else {
         let (mut sizes, mut parts) = (Vec::new(), [const { Vec::new() }; VALUES_PER_IMAGE]);
         for range in ranges {
+            control.before_measuring(range.start, split.len()).await;
             Error::if_stopped(stop)?;
             sizes.push(range.len());
             let batch = split.batch(&order, range);

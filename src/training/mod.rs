@@ -3,6 +3,7 @@
 mod augmentation;
 pub mod batches;
 mod clock;
+mod control;
 mod events;
 mod loss;
 pub mod metrics;
@@ -20,9 +21,10 @@ mod verify;
 mod views;
 mod walk;
 
+pub use control::{StepControl, Uninterrupted};
 pub use events::{Event, Observer, Observers};
 pub use plan::Plan;
-pub use run::{StepControl, Uninterrupted, train, train_with};
+pub use run::{train, train_with};
 pub use state::{Progress, TrainState};
 pub use step::Step;
 pub use verify::{Check, Verification, verify};

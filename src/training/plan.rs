@@ -10,9 +10,9 @@ use super::optimizer::Groups;
 use super::state::{Progress, TrainState};
 use super::step::Step;
 use crate::compute::{DeviceInfo, Devices, LossKind};
-use crate::data::Dataset;
+use crate::data::{Dataset, Split};
 use crate::error::{Advice, Error, ErrorKind, Result};
-use crate::network::{Network, Precision};
+use crate::network::{Model, Network, Precision};
 use crate::recipe::{Augment, OptimizerConfig, Recipe, Schedule};
 
 /// What is trained, on what, and how. There is no other way to a run, so no front end can forget a check.
@@ -23,6 +23,8 @@ pub struct Plan {
     /// The train split is cut to the recipe's fraction.
     data: Arc<Dataset>,
     network: Network,
+    /// The images that are measured on, where these are not all.
+    test: Option<Arc<Split>>,
     step: Step,
     /// The images of every step of an epoch, as positions in its order.
     ranges: Vec<Range<usize>>,
@@ -48,10 +50,25 @@ impl Plan {
         Ok(Self {
             recipe: recipe.clone(),
             network,
+            test: None,
             step: Step::new(recipe.loss, recipe.label_smoothing, recipe.precision),
             ranges: (0..n).step_by(size).map(|start| start..(start + size).min(n)).collect(),
             data,
         })
+    }
+
+    /// Measures on so many test images at most, of every class its share.
+    #[must_use]
+    pub fn testing_at_most(mut self, most: usize) -> Self {
+        let (test, classes) = (&self.data.test, self.data.classes.len());
+        let part = || Arc::new(test.fraction(most as f64 / test.len() as f64, classes));
+        self.test = (test.len() > most).then(part);
+        self
+    }
+
+    /// The images that are measured on.
+    pub fn test(&self) -> &Split {
+        self.test.as_deref().unwrap_or(&self.data.test)
     }
 
     /// Checks that devices compute in the wanted precision, and that their buffers hold images and parameters.
@@ -68,7 +85,7 @@ impl Plan {
             return Err(Error::usage(message).advise(Advice::SinglePrecision));
         }
         let Some(largest) = device.max_buffer_bytes else { return Ok(()) };
-        let splits = [&self.data.train, &self.data.test].map(|s| (s.len() * s.shape.len().div_ceil(4) * 4) as u64);
+        let splits = [&self.data.train, self.test()].map(|s| (s.len() * s.shape.len().div_ceil(4) * 4) as u64);
         let parameters = self.network.tensors().map(|tensor| 4 * tensor.len()).max().unwrap_or(0);
         for (what, needed, advice) in [
             ("the images take", splits[0].max(splits[1]), Advice::LessData),
@@ -85,9 +102,17 @@ impl Plan {
 
     /// A fresh start on a device: weights from the seed and, where layers are fitted to them, the train images; nothing done.
     pub fn start(&self, device: &Device) -> TrainState {
-        let Recipe { seed, optimizer, norm_rate, whitening_epochs, lookahead, .. } = self.recipe;
-        let model = self.network.build(seed, self.recipe.products(), &device.clone().autodiff());
-        let model = model.fitted(&self.data.train);
+        self.start_from(self.fresh(device).fitted(&self.data.train))
+    }
+
+    /// The network with weights from the seed, on a device that trains; no layer is fitted.
+    pub fn fresh(&self, device: &Device) -> Model {
+        self.network.build(self.recipe.seed, self.recipe.products(), &device.clone().autodiff())
+    }
+
+    /// A start with the weights that a model of the plan's network has, on a device that trains; nothing done.
+    pub fn start_from(&self, model: Model) -> TrainState {
+        let Recipe { optimizer, norm_rate, whitening_epochs, lookahead, .. } = self.recipe;
         let whitening_steps = whitening_epochs.map_or(u64::MAX, |epochs| (epochs * self.ranges.len()) as u64);
         let optimizer = self.step.optimizer(optimizer).with_groups(Groups { norm_rate, whitening_steps });
         let optimizer = if lookahead.is_on() { optimizer.with_slow_weights(&model) } else { optimizer };

@@ -10,6 +10,7 @@ use web_time::Instant;
 
 use super::batches::{DeviceSplit, Order};
 use super::clock::EpochClock;
+use super::control::{StepControl, Uninterrupted};
 use super::events::{Event, Observers};
 use super::metrics::{self, EpochMetrics, Evaluation, Measure};
 use super::parallel::{Replicas, shares};
@@ -26,38 +27,6 @@ use crate::recipe::Views;
 const READS_PER_EPOCH: usize = 8;
 /// A shorter epoch than this has no read-back in between.
 const READ_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Lets others have their turn between two steps: a browser, whose one thread also listens to the visitor.
-pub trait StepControl {
-    /// Awaited before every step.
-    fn before_step(&mut self) -> impl Future<Output = ()>;
-
-    /// The learning rate of the next step, where the schedule says `scheduled`.
-    fn learning_rate(&self, scheduled: f64) -> f64 {
-        scheduled
-    }
-
-    /// How many steps a device may be given in one go, where it records them; what is asked before a step is asked of all of
-    /// them then. With 0 none is recorded: every step is handed on operation by operation.
-    fn most_at_once(&self) -> usize {
-        usize::MAX
-    }
-}
-
-/// One step after the other, as fast as the device goes.
-#[derive(Debug, Default)]
-pub struct Uninterrupted {
-    /// Whether every step is handed on operation by operation.
-    pub plain: bool,
-}
-
-impl StepControl for Uninterrupted {
-    async fn before_step(&mut self) {}
-
-    fn most_at_once(&self) -> usize {
-        if self.plain { 0 } else { usize::MAX }
-    }
-}
 
 /// Trains until the plan's epochs are done, the patience runs out, or `stop` holds a signal's number. The main one of
 /// `devices` has the state and measures; every other one takes a [share](super::parallel) of each batch.
@@ -105,11 +74,11 @@ pub async fn train_with(
     let evaluation = match evaluation {
         Some(evaluation) => evaluation,
         // Everything was trained before, but perhaps not everything was written.
-        None => run.measure(&state, Views::Plain).await?,
+        None => run.measure(&state, Views::Plain, control).await?,
     };
     let augmented = match plan.recipe().tta {
         Views::Plain => None,
-        views => match run.measure(&state, views).await {
+        views => match run.measure(&state, views, control).await {
             Err(e) if matches!(e.kind(), ErrorKind::Interrupted(_)) => return Err(run.interrupted(&state, e)),
             measured => Some(measured?),
         },
@@ -148,7 +117,7 @@ impl<'a, 'o> Run<'a, 'o> {
             replicas: Replicas::start(plan, devices)?,
             resident: None,
             train_set: Rc::new(DeviceSplit::new(&plan.data().train, devices.main())),
-            test_set: DeviceSplit::new(&plan.data().test, devices.main()),
+            test_set: DeviceSplit::new(plan.test(), devices.main()),
             plan,
             devices,
             stop,
@@ -249,7 +218,7 @@ impl<'a, 'o> Run<'a, 'o> {
     async fn finish_epoch(&mut self, state: &mut TrainState, control: &mut impl StepControl) -> Result<Evaluation> {
         let plan = self.plan;
         let train_seconds = self.clock.seconds();
-        let measured = match self.measure(state, Views::Plain).await {
+        let measured = match self.measure(state, Views::Plain, control).await {
             Err(e) if matches!(e.kind(), ErrorKind::Interrupted(_)) => {
                 state.progress.seconds = self.clock.seconds();
                 return Err(self.interrupted(state, e));
@@ -275,7 +244,7 @@ impl<'a, 'o> Run<'a, 'o> {
         Ok(measured)
     }
 
-    async fn measure(&self, state: &TrainState, views: Views) -> Result<Evaluation> {
+    async fn measure(&self, state: &TrainState, views: Views, control: &mut impl StepControl) -> Result<Evaluation> {
         let (plan, model) = (self.plan, state.model.valid());
         let how = Measure {
             loss: plan.loss(),
@@ -283,7 +252,7 @@ impl<'a, 'o> Run<'a, 'o> {
             batch_size: plan.evaluation_batch(),
             views,
         };
-        metrics::evaluate(&model, &self.test_set, how, self.stop).await
+        metrics::evaluate_with(control, &model, &self.test_set, how, self.stop).await
     }
 
     /// Waits for the device, and brings the state up to its last step.

@@ -14,9 +14,10 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
+use super::control::Uninterrupted;
 use super::events::{Event, Observer, Observers};
 use super::plan::Plan;
-use super::run::{Uninterrupted, train_with};
+use super::run::train_with;
 use crate::compute::shaders::{self, Way, runs_shaders};
 use crate::compute::{Devices, LossKind, cpu_info, read};
 use crate::data::{Dataset, ImageShape};

@@ -102,5 +102,6 @@ tests!(
     checkpoint_parts,
     recipes,
     layers,
-    pictures
+    pictures,
+    zipped_pictures
 );

@@ -42,7 +42,7 @@ impl Target {
 }
 
 /// All of them.
-pub const TARGETS: [Named; 10] = [
+pub const TARGETS: [Named; 11] = [
     ("idx_files", idx_files),
     ("gzipped_idx_files", gzipped_idx_files),
     ("cifar_archives", cifar_archives),
@@ -53,6 +53,7 @@ pub const TARGETS: [Named; 10] = [
     ("recipes", recipes),
     ("layers", layers),
     ("pictures", pictures),
+    ("zipped_pictures", zipped_pictures),
 ];
 
 /// Images and labels of three digits.
@@ -345,6 +346,40 @@ fn pictures() -> Target {
             }
             Ok(_) => {}
             Err(e) => assert!(e.to_string().contains("picture"), "{e}"),
+        }
+    })
+}
+
+/// Two pictures of each of two classes, stored and packed.
+fn zipped_pictures() -> Target {
+    let picture = |value: u8| {
+        let image = image::RgbImage::from_pixel(9, 7, image::Rgb([value, 3, 200]));
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut bytes, image::ImageFormat::Bmp).unwrap();
+        bytes.into_inner()
+    };
+    let seeds = [zip::CompressionMethod::Stored, zip::CompressionMethod::Deflated].map(|method| {
+        let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default().compression_method(method);
+        for (i, name) in ["all/a/1.bmp", "all/a/2.bmp", "all/b/1.bmp", "all/b/2.bmp"].into_iter().enumerate() {
+            writer.start_file(name, options).unwrap();
+            writer.write_all(&picture(40 * i as u8)).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pictures.zip");
+    Target::new(seeds.to_vec(), move |bytes| {
+        let _keep = &dir;
+        fs::write(&path, bytes).unwrap();
+        // What is packed may become a thousand times as large, once more while a vector grows; and pictures as above.
+        let cap = 2 * 1100 * bytes.len() + 3 * (256 << 20);
+        match capped(cap, || load(&Identity::Folder(path.clone()), None, &mut silent)) {
+            Ok(loaded) => {
+                assert_eq!(loaded.dataset.classes.len(), 2);
+                assert!(loaded.dataset.train.len() + loaded.dataset.test.len() <= 4);
+            }
+            Err(e) => assert!(e.to_string().contains("pictures.zip"), "{e}"),
         }
     })
 }

@@ -1,10 +1,12 @@
-//! The canvas of sample images: drawn by the shader where burn computes on WebGPU, else as pixels.
+//! Canvases that the page handed over: drawn on by the shader where burn computes on WebGPU, else as pixels.
 
 use tinderbox::compute::shaders::{Gpu, Layout, Source, Tile, TileGrid, draw_on_cpu};
 use tinderbox::data::Split;
-use tinderbox::training::batches::DeviceSplit;
-use wasm_bindgen::{Clamped, JsCast, JsError, JsValue};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{ImageData, OffscreenCanvas, OffscreenCanvasRenderingContext2d};
+
+use crate::session::Session;
 
 /// A canvas that was handed over by the page.
 pub struct Screen {
@@ -39,51 +41,86 @@ impl Screen {
         Ok(Self { canvas, painter })
     }
 
-    /// Whether the shader draws.
-    pub fn is_gpu(&self) -> bool {
-        matches!(self.painter, Painter::Gpu { .. })
+    /// Shows tiles of images in the memory of the GPU that draws.
+    pub fn draw_source(&self, source: &Source, layout: &Layout, tiles: &[Tile]) -> Result<(), JsError> {
+        let [width, height] = self.resize(layout, tiles);
+        let Painter::Gpu { gpu, surface, format, grid } = &self.painter else {
+            return Err(JsError::new("the images are on a GPU, which does not draw"));
+        };
+        surface.configure(
+            &gpu.device,
+            &wgpu::SurfaceConfiguration {
+                usage: wgpu::TextureUsages::RENDER_ATTACHMENT,
+                format: *format,
+                width,
+                height,
+                present_mode: wgpu::PresentMode::Fifo,
+                desired_maximum_frame_latency: 2,
+                alpha_mode: wgpu::CompositeAlphaMode::Opaque,
+                view_formats: Vec::new(),
+                color_space: Default::default(),
+            },
+        );
+        let wgpu::CurrentSurfaceTexture::Success(frame) = surface.get_current_texture() else {
+            return Err(JsError::new("the canvas gives no texture"));
+        };
+        grid.draw(source, layout, tiles, &frame.texture.create_view(&wgpu::TextureViewDescriptor::default()));
+        gpu.queue.present(frame);
+        Ok(())
     }
 
-    /// Shows tiles of a split, which is at hand on the host and on the device.
-    pub fn draw(&self, split: &Split, on_device: &DeviceSplit, layout: &Layout, tiles: &[Tile]) -> Result<(), JsError> {
+    /// Shows tiles of images in the memory of the host, which draws.
+    pub fn draw_split(&self, split: &Split, layout: &Layout, tiles: &[Tile]) -> Result<(), JsError> {
+        let [width, height] = self.resize(layout, tiles);
+        let Painter::Cpu(context) = &self.painter else { return Err(JsError::new("the images are not on the GPU")) };
+        let pixels = draw_on_cpu(split, layout, tiles);
+        let bytes: Vec<u8> = pixels.iter().flat_map(|p| [(p >> 16) as u8, (p >> 8) as u8, *p as u8, 255]).collect();
+        let image = ImageData::new_with_u8_clamped_array_and_sh(Clamped(&bytes), width, height);
+        context.put_image_data(&image.map_err(readable)?, 0.0, 0.0).map_err(readable)
+    }
+
+    /// Gives the canvas the size of a grid, and returns it.
+    fn resize(&self, layout: &Layout, tiles: &[Tile]) -> [u32; 2] {
         let [width, height] = layout.size(tiles.len()).map(|side| side.max(1));
         if (self.canvas.width(), self.canvas.height()) != (width, height) {
             self.canvas.set_width(width);
             self.canvas.set_height(height);
         }
-        match &self.painter {
-            Painter::Gpu { gpu, surface, format, grid } => {
-                let source: Source = on_device.source().ok_or_else(|| JsError::new("the images are not on the GPU"))?;
-                surface.configure(
-                    &gpu.device,
-                    &wgpu::SurfaceConfiguration {
-                        usage: wgpu::TextureUsages::RENDER_ATTACHMENT,
-                        format: *format,
-                        width,
-                        height,
-                        present_mode: wgpu::PresentMode::Fifo,
-                        desired_maximum_frame_latency: 2,
-                        alpha_mode: wgpu::CompositeAlphaMode::Opaque,
-                        view_formats: Vec::new(),
-                        color_space: Default::default(),
-                    },
-                );
-                let wgpu::CurrentSurfaceTexture::Success(frame) = surface.get_current_texture() else {
-                    return Err(JsError::new("the canvas gives no texture"));
-                };
-                let view = frame.texture.create_view(&wgpu::TextureViewDescriptor::default());
-                grid.draw(&source, layout, tiles, &view);
-                gpu.queue.present(frame);
-            }
-            Painter::Cpu(context) => {
-                let pixels = draw_on_cpu(split, layout, tiles);
-                let bytes: Vec<u8> =
-                    pixels.iter().flat_map(|p| [(p >> 16) as u8, (p >> 8) as u8, *p as u8, 255]).collect();
-                let image = ImageData::new_with_u8_clamped_array_and_sh(Clamped(&bytes), width, height);
-                context.put_image_data(&image.map_err(readable)?, 0.0, 0.0).map_err(readable)?;
-            }
+        [width, height]
+    }
+}
+
+#[wasm_bindgen]
+impl Session {
+    /// Takes the canvas that [`draw`](Self::draw) draws on. True if the shader does.
+    pub fn take_canvas(&self, canvas: OffscreenCanvas) -> Result<bool, JsError> {
+        let screen = Screen::new(canvas, self.gpu())?;
+        let is_gpu = matches!(screen.painter, Painter::Gpu { .. });
+        *self.inside().screen.borrow_mut() = Some(screen);
+        Ok(is_gpu)
+    }
+
+    /// Draws these test images as a grid, each in a frame of a colour 0xRRGGBB.
+    pub fn draw(
+        &self,
+        images: &[u32],
+        frames: &[u32],
+        columns: u32,
+        tile: u32,
+        gap: u32,
+        background: u32,
+    ) -> Result<(), JsError> {
+        let (inside, data) = (self.inside(), self.data()?);
+        let screen = inside.screen.borrow();
+        let screen = screen.as_ref().ok_or_else(|| JsError::new("there is no canvas"))?;
+        let layout = Layout { columns: columns.max(1), tile: tile.max(1), gap, background };
+        let test = &data.dataset.test;
+        let within = images.iter().zip(frames).filter(|(image, _)| (**image as usize) < test.len());
+        let tiles: Vec<Tile> = within.map(|(&image, &frame)| Tile { image, frame }).collect();
+        match data.test.source() {
+            Some(source) => screen.draw_source(&source, &layout, &tiles),
+            None => screen.draw_split(test, &layout, &tiles),
         }
-        Ok(())
     }
 }
 

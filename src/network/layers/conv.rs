@@ -76,6 +76,7 @@ pub struct Conv2d {
 impl Kind for Config {
     const NAME: &'static str = "conv";
     const USAGE: &'static str = "conv CHANNELS [kernel K=3] [stride S=1] [padding P=K/2] [bias off] [identity]";
+    const EXAMPLE: &'static str = "conv 16";
     type Module = Conv2d;
 
     fn parse(words: &mut Words<'_>) -> Result<Self> {

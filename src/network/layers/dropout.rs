@@ -26,6 +26,8 @@ pub struct Dropout {
 impl Kind for Config {
     const NAME: &'static str = "dropout";
     const USAGE: &'static str = "dropout SHARE";
+    const EXAMPLE: &'static str = "dropout 0.25";
+    const MAKES_VALUES: bool = false;
     type Module = Dropout;
 
     fn parse(words: &mut Words<'_>) -> Result<Self> {

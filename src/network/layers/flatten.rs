@@ -18,6 +18,8 @@ pub struct Flatten;
 impl Kind for Config {
     const NAME: &'static str = "flatten";
     const USAGE: &'static str = "flatten";
+    const EXAMPLE: &'static str = "flatten";
+    const MAKES_VALUES: bool = false;
     type Module = Flatten;
 
     fn parse(_: &mut Words<'_>) -> Result<Self> {

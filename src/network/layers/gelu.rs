@@ -21,6 +21,7 @@ pub struct Gelu;
 impl Kind for Config {
     const NAME: &'static str = "gelu";
     const USAGE: &'static str = "gelu";
+    const EXAMPLE: &'static str = "gelu";
     const IS_ACTIVATION: bool = true;
     type Module = Gelu;
 

@@ -28,6 +28,7 @@ pub struct GlobalPool {
 impl Kind for Config {
     const NAME: &'static str = "global_pool";
     const USAGE: &'static str = "global_pool max|avg";
+    const EXAMPLE: &'static str = "global_pool avg";
     type Module = GlobalPool;
 
     fn parse(words: &mut Words<'_>) -> Result<Self> {

@@ -18,8 +18,13 @@ pub trait Kind: Sized {
     const NAME: &'static str;
     /// How a layer of this kind is written, optional parts in brackets.
     const USAGE: &'static str;
+    /// A layer of this kind to begin with, as text.
+    const EXAMPLE: &'static str;
     /// Whether a layer of this kind is an activation function, whose values are a hidden layer.
     const IS_ACTIVATION: bool = false;
+    /// Whether a layer of this kind makes values of its own, and does not only pass on what comes in, perhaps in another order
+    /// or scale.
+    const MAKES_VALUES: bool = true;
     /// What is built of it: its parameters, and what they compute.
     type Module: Forward;
 
@@ -115,6 +120,9 @@ pub trait AnyLayer: FromWords + Clone + PartialEq + fmt::Debug + fmt::Display {
 
     /// See [`Kind::IS_ACTIVATION`].
     fn is_activation(&self) -> bool;
+
+    /// See [`Kind::MAKES_VALUES`].
+    fn makes_values(&self) -> bool;
 
     /// See [`Kind::build`].
     fn build(&self, input: Shape, init: &mut Init) -> Self::Built;

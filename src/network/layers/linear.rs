@@ -39,6 +39,7 @@ pub struct Linear {
 impl Kind for Config {
     const NAME: &'static str = "linear";
     const USAGE: &'static str = "linear OUTPUTS|classes [bias off]";
+    const EXAMPLE: &'static str = "linear 64";
     type Module = Linear;
 
     fn parse(words: &mut Words<'_>) -> Result<Self> {

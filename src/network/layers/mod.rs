@@ -22,6 +22,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use burn::module::Module;
+use serde::Serialize;
 
 pub use super::text::FromWords;
 use super::text::{self, Words};
@@ -29,19 +30,40 @@ use super::{Activation, Init, Noise, Shape};
 use crate::error::{Error, Result};
 use crate::names::unknown;
 
+/// What a kind of layer is, in words.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct About {
+    /// The word that the layer begins with.
+    pub name: &'static str,
+    /// What it does, in one sentence.
+    pub about: &'static str,
+    /// How it is written, optional parts in brackets.
+    pub usage: &'static str,
+    /// One to begin with, as text.
+    pub example: &'static str,
+}
+
 /// Makes the list of kinds: the layer as a recipe has it, and what is built of it.
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident($config:ty) => $built:ty),+ $(,)?) => {
+    ($(#[doc = $about:literal] $kind:ident($config:ty) => $built:ty),+ $(,)?) => {
         /// One layer of a network, as a recipe writes it.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Layer {
-            $($(#[$doc])* $kind($config)),+
+            $(#[doc = $about] $kind($config)),+
         }
+
+        /// All kinds of layers, for those who choose among them.
+        pub const KINDS: &[About] = &[$(About {
+            name: <$config>::NAME,
+            about: $about.trim_ascii(),
+            usage: <$config>::USAGE,
+            example: <$config>::EXAMPLE,
+        }),+];
 
         /// One layer with its parameters.
         #[derive(Module, Debug)]
         pub enum Built {
-            $($(#[$doc])* $kind($built)),+
+            $(#[doc = $about] $kind($built)),+
         }
 
         impl Layer {
@@ -89,6 +111,10 @@ macro_rules! kinds {
 
             fn is_activation(&self) -> bool {
                 match self { $(Self::$kind(_) => <$config>::IS_ACTIVATION),+ }
+            }
+
+            fn makes_values(&self) -> bool {
+                match self { $(Self::$kind(_) => <$config>::MAKES_VALUES),+ }
             }
 
             fn build(&self, input: Shape, init: &mut Init) -> Built {
@@ -233,6 +259,14 @@ mod tests {
         #[test]
         fn no_text_panics(text in "[a-z0-9 ,\\[\\].-]{0,80}") {
             let _ = parse::<Layer>(&text);
+        }
+    }
+
+    #[test]
+    fn every_kind_has_an_example_that_is_one() {
+        for About { name, about, usage, example } in KINDS {
+            assert!(example.parse::<Layer>().is_ok_and(|layer| layer.name() == *name), "{example}");
+            assert!(usage.starts_with(name) && about.ends_with('.'), "{usage}: {about}");
         }
     }
 

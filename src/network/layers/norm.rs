@@ -57,6 +57,7 @@ pub struct Config {
 impl Kind for Config {
     const NAME: &'static str = "norm";
     const USAGE: &'static str = "norm [scale off] [momentum M=0.1] [epsilon E=1e-5]";
+    const EXAMPLE: &'static str = "norm";
     type Module = BatchNorm;
 
     fn parse(words: &mut Words<'_>) -> Result<Self> {

@@ -24,6 +24,7 @@ pub struct Normalize {
 impl Kind for Config {
     const NAME: &'static str = "normalize";
     const USAGE: &'static str = "normalize";
+    const EXAMPLE: &'static str = "normalize";
     type Module = Normalize;
 
     fn parse(_: &mut Words<'_>) -> Result<Self> {

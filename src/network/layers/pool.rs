@@ -53,6 +53,7 @@ pub struct Pool {
 impl Kind for Config {
     const NAME: &'static str = "pool";
     const USAGE: &'static str = "pool max|avg SIZE [stride S=SIZE]";
+    const EXAMPLE: &'static str = "pool max 2";
     type Module = Pool;
 
     fn parse(words: &mut Words<'_>) -> Result<Self> {

@@ -19,6 +19,7 @@ pub struct Relu;
 impl Kind for Config {
     const NAME: &'static str = "relu";
     const USAGE: &'static str = "relu";
+    const EXAMPLE: &'static str = "relu";
     const IS_ACTIVATION: bool = true;
     type Module = Relu;
 

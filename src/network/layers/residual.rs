@@ -33,6 +33,7 @@ impl<L: AnyLayer> Config<L> {
 impl<L: AnyLayer> Kind for Config<L> {
     const NAME: &'static str = "residual";
     const USAGE: &'static str = "residual [LAYERS]";
+    const EXAMPLE: &'static str = "residual [norm, relu]";
     /// A plain list, so that its parameters are named as in a `torch.nn.Sequential`.
     type Module = Vec<L::Built>;
 

@@ -26,6 +26,8 @@ pub struct Scale {
 impl Kind for Config {
     const NAME: &'static str = "scale";
     const USAGE: &'static str = "scale FACTOR";
+    const EXAMPLE: &'static str = "scale 0.5";
+    const MAKES_VALUES: bool = false;
     type Module = Scale;
 
     fn parse(words: &mut Words<'_>) -> Result<Self> {

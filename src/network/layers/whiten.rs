@@ -34,6 +34,7 @@ impl Config {
 impl Kind for Config {
     const NAME: &'static str = "whiten";
     const USAGE: &'static str = "whiten [kernel K=2]";
+    const EXAMPLE: &'static str = "whiten";
     type Module = Conv2d;
 
     fn parse(words: &mut Words<'_>) -> Result<Self> {

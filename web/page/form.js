@@ -2,7 +2,7 @@
 //
 // The form knows no field by its name. What is chosen or typed is handed on; what it may be, and what follows from it,
 // is for whoever takes it.
-import { wordsOf } from './common.js';
+import { wordsOf } from './actions.js';
 
 /**
  * A leaf of the schema; `src/recipe/schema.rs` says what it has beyond the standard.
@@ -27,9 +27,11 @@ import { wordsOf } from './common.js';
  * @returns {Field[]}
  */
 export function fieldsOf(schema) {
-  const leaves = Object.entries(schema.properties).flatMap(([table, property]) => 'properties' in property
-    ? Object.entries(property.properties).map(([key, leaf]) => ({ ...leaf, key: `${table}.${key}` }))
-    : [{ ...property, key: table }]);
+  const leaves = Object.entries(schema.properties).flatMap(([table, property]) =>
+    'properties' in property
+      ? Object.entries(property.properties).map(([key, leaf]) => ({ ...leaf, key: `${table}.${key}` }))
+      : [{ ...property, key: table }],
+  );
   return leaves.sort((a, b) => a.order - b.order);
 }
 
@@ -38,7 +40,7 @@ export function fieldsOf(schema) {
  * @param {object} recipe
  * @param {string} key
  */
-export const valueAt = (recipe, key) => key.split('.').reduce((value, part) => value?.[part], /** @type {any} */ (recipe));
+const valueAt = (recipe, key) => key.split('.').reduce((value, part) => value?.[part], /** @type {any} */ (recipe));
 
 /**
  * A value as one types it; nothing where there is none.
@@ -108,7 +110,9 @@ function controlOf(field, fields) {
  * @returns {Row}
  */
 function rowOf(field, fields) {
-  const around = document.createElement('div'), label = document.createElement('label'), refusal = document.createElement('p');
+  const around = document.createElement('div'),
+    label = document.createElement('label'),
+    refusal = document.createElement('p');
   const control = controlOf(field, fields);
   control.name = field.option;
   control.required = !field.optional;

@@ -1,0 +1,252 @@
+// The data set: where it comes from, and its grid of sample images.
+import { guarded, say, wordsOf } from '../actions.js';
+import { keep, settings } from '../address.js';
+import { $, button, element } from '../dom.js';
+import { AT_MOST, fetched, unzipped } from '../files.js';
+import { ask, client } from '../protocol.js';
+import { change, isActivity, state, watch } from '../store.js';
+import { words } from '../words.js';
+import { takeTestImage } from './ask.js';
+
+const TILE = 28,
+  GAP = 8,
+  SHOWN = 60;
+const GREY = 0x8a8a8a,
+  GOOD = 0x009e73,
+  WRONG = 0xd55e00;
+
+/** @typedef {import('../store.js').DataFile} DataFile */
+/** @typedef {import('../worker.js').DataInfo} DataInfo */
+
+const SAMPLE = [
+  'train-images-idx3-ubyte.gz',
+  'train-labels-idx1-ubyte.gz',
+  't10k-images-idx3-ubyte.gz',
+  't10k-labels-idx1-ubyte.gz',
+];
+
+/** A source of a data set: asks the device to load it, which a new device is asked again. */
+/** @typedef {{ name: string, load: () => Promise<DataInfo> }} Source */
+
+/** The sample of digits, loaded once. @type {Promise<DataFile[]> | undefined} */
+let sampleFiles;
+/** @type {Source} */
+const sample = {
+  name: '',
+  async load() {
+    const get = async (/** @type {string} */ name) => ({ name, blob: await (await fetched(`data/${name}`)).blob() });
+    sampleFiles ??= Promise.all(SAMPLE.map(get)).catch((error) => {
+      sampleFiles = undefined; // to be tried again
+      throw error;
+    });
+    return loadFiles('', await sampleFiles);
+  },
+};
+/** @type {Source} */
+let source = sample;
+
+/** @param {File} file */
+export const isData = (file) => /(-ubyte|\.bin|\.tar)(\.gz)?$/.test(file.name);
+
+/** Gives the device the data that were chosen, the sample where they are gone. */
+export async function loadData() {
+  try {
+    await take(source);
+  } catch (error) {
+    // files may be gone from the disk by now
+    if (source === sample) throw error;
+    await take(sample);
+    say(words.data.sampleIsBack(wordsOf(error)));
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {DataFile[]} files
+ */
+async function loadFiles(name, files) {
+  const names = files.map(({ name }) => name.replace(/\.gz$/, ''));
+  const bytes = await Promise.all(files.map(unzipped));
+  return ask(
+    'load_data',
+    [name, names, bytes],
+    bytes.map(({ buffer }) => buffer),
+  );
+}
+
+/**
+ * Data from a visitor's files; what was there before stays if these are none.
+ * @param {File[]} files
+ */
+export async function takeFiles(files) {
+  for (const file of files) if (file.size > AT_MOST) throw new Error(words.files.tooLarge(file, AT_MOST / 1e6));
+  const colour = files.some((file) => /\.(bin|tar)(\.gz)?$/.test(file.name));
+  const name = colour ? words.data.ownCifar : words.data.own;
+  await takeSource({
+    name,
+    load: () =>
+      loadFiles(
+        name,
+        files.map((file) => ({ name: file.name, blob: file })),
+      ),
+  });
+}
+
+/** Other data; what was there before stays if these cannot be loaded. @param {Source} other */
+export async function takeSource(other) {
+  if (state.activity === 'training') throw new Error(words.data.trainsNow);
+  if (state.activity !== 'idle') throw new Error(words.files.starting);
+  const device = client();
+  change({ activity: 'starting' }); // nothing trains meanwhile, and no other device takes over
+  $('data-about').textContent = words.data.reading;
+  try {
+    await take(other);
+    source = other;
+  } catch (error) {
+    showAbout();
+    throw error;
+  } finally {
+    if (device === client() && isActivity('starting')) change({ activity: 'idle' });
+  }
+}
+
+/** @param {Source} from */
+async function take(from) {
+  const about = await from.load();
+  const labels = await ask('test_labels');
+  if (screen.of !== client()) await newScreen();
+  const { drawnBy } = screen;
+  const { identity, shape, classes, train_images: train, test_images: test } = about;
+  const data = { identity, name: from.name, shape, classes, labels, train, test, drawnBy };
+  change({ classified: null, recipe: null, data });
+  $('filter').replaceChildren(
+    new Option(words.data.allClasses, ''),
+    ...classes.map((name) => new Option(words.data.only(name), name)),
+  );
+  $('filter').value = classes.includes(settings.filter) ? settings.filter : '';
+  pick();
+}
+
+/** Whose canvas it is that the images are drawn on, and what of the device draws. */
+let screen = { of: client(), drawnBy: '' };
+
+/** Gives the device a canvas to draw the images on. */
+async function newScreen() {
+  const device = client();
+  const canvas = element('canvas', { ariaLabel: words.data.images });
+  canvas.setAttribute('role', 'img');
+  $('screen').replaceChildren(canvas);
+  const offscreen = canvas.transferControlToOffscreen();
+  const byShader = await ask('take_canvas', [offscreen], [offscreen]);
+  screen = { of: device, drawnBy: byShader ? 'tile_grid.wgsl' : words.data.theCpu };
+}
+
+/**
+ * A small generator with a seed: the same address shows the same images.
+ * @param {number} seed
+ */
+function random(seed) {
+  let s = (seed * 2654435761) >>> 0 || 1;
+  return () =>
+    ((s = Math.imul(s ^ (s >>> 15), s | 1)), (s ^= s + Math.imul(s ^ (s >>> 7), s | 61)), (s ^ (s >>> 14)) >>> 0) /
+    4294967296;
+}
+
+/** Chooses the images that are shown. */
+function pick() {
+  const { data } = state;
+  if (!data) return;
+  const only = $('filter').value;
+  const pool = [...data.labels.keys()].filter((i) => !only || data.classes[data.labels[i]] === only);
+  const draw = random(Number(settings.shuffle));
+  for (let i = pool.length - 1; i > 0; i--) {
+    const j = Math.floor(draw() * (i + 1));
+    [pool[i], pool[j]] = [pool[j], pool[i]];
+  }
+  change({ shown: pool.slice(0, SHOWN) });
+}
+
+/** Draws the images, whatever becomes of the device meanwhile. */
+export function showSoon() {
+  const device = client();
+  show().catch((error) => device === client() && say(wordsOf(error)));
+}
+
+/** Draws the images, each in a frame, with their labels below. */
+async function show() {
+  const { data, classified, shown } = state;
+  if (!data || screen.of !== client()) return; // another device, which is given the data next
+  const roomy = data.classes.some((name) => name.length > 3); // captions need more width
+  const columns = (innerWidth < 600 ? 10 : 20) / (roomy ? 2 : 1);
+  const frame = (/** @type {number} */ i) =>
+    classified ? (classified.classes[i] === data.labels[i] ? GOOD : WRONG) : GREY;
+  const dark = matchMedia('(prefers-color-scheme: dark)').matches;
+  await ask('draw', [shown, shown.map(frame), columns, TILE * 2, GAP, dark ? 0x1b1e23 : 0xffffff]);
+  const captions = $('captions');
+  captions.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
+  captions.style.gridTemplateRows = `repeat(${Math.ceil(shown.length / columns)}, 1fr)`;
+  captions.replaceChildren(
+    ...shown.map((i) => {
+      const [label, said] = [data.classes[data.labels[i]], classified && data.classes[classified.classes[i]]];
+      const caption = said === null || said === label ? label : `${label}→${said ?? '?'}`;
+      const asked = button(
+        '',
+        guarded(() => askAbout(i)),
+        words.inside.askAbout(caption),
+      );
+      asked.append(element('span', caption));
+      return element('li', { className: said === null ? '' : said === label ? 'right' : 'wrong' }, asked);
+    }),
+  );
+}
+
+/** Asks the model about a test image. @param {number} index */
+async function askAbout(index) {
+  await takeTestImage(await ask('test_image', [index]));
+  $('pad').scrollIntoView({
+    block: 'nearest',
+    behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth',
+  });
+}
+document.addEventListener(
+  'ask-test-image',
+  guarded((/** @type {Event} */ event) => askAbout(/** @type {CustomEvent<number>} */ (event).detail)),
+);
+
+/** What the model at hand says of all test images. */
+export async function classify() {
+  if (state.activity !== 'idle') return;
+  const { about, data } = state;
+  change({ activity: 'measuring' });
+  $('accuracy').textContent = words.data.measuring;
+  try {
+    const classified = await ask('classify');
+    if (about === state.about && data === state.data) change({ classified }); // else of another model, or other images
+  } finally {
+    if (!state.classified) showAccuracy();
+    if (isActivity('measuring')) change({ activity: 'idle' });
+  }
+}
+
+function showAbout() {
+  $('data-about').textContent = state.data ? words.data.about(state.data, SHOWN) : words.data.loading;
+}
+
+function showAccuracy() {
+  const { classified } = state;
+  $('accuracy').textContent = classified ? words.data.accuracy(classified) : '';
+}
+
+$('shuffle').onclick = () => {
+  keep('shuffle', Number(settings.shuffle) + 1);
+  pick();
+};
+$('filter').onchange = () => {
+  keep('filter', $('filter').value);
+  pick();
+};
+$('classify').onclick = guarded(classify);
+watch(['data'], showAbout);
+watch(['classified', 'about'], showAccuracy);
+watch(['shown', 'classified', 'data'], showSoon);
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', showSoon);

@@ -1,0 +1,170 @@
+// What the inside of the network at hand looks like: its first weights, what its layers make of an image, and what it
+// takes for what.
+import { guarded, latest, say, wordsOf } from '../actions.js';
+import { $, button, element, paintPixels } from '../dom.js';
+import { ask, client } from '../protocol.js';
+import { state, watch } from '../store.js';
+import { words } from '../words.js';
+
+const MISTAKES = 18;
+
+/** The image that was asked about last, as the network sees it. @type {Uint8Array | null} */
+let seen = null;
+/** For which device and network the canvases are. */
+let laidOut = '';
+let devices = 0;
+/** @type {WeakMap<object, number>} */
+const numbers = new WeakMap();
+
+/**
+ * Shows what the network makes of an image, or only its weights.
+ * @param {Uint8Array | null} image
+ * @param {import('../store.js').Shape} [shape]
+ */
+export function look(image, shape) {
+  seen = image;
+  $('seen').hidden = !image;
+  if (image && shape) paintPixels($('seen'), image, shape);
+  draw();
+}
+
+// One drawing at a time; what comes meanwhile is drawn next.
+const draw = latest(async () => {
+  if (!$('inside-details').open || !state.about) return;
+  try {
+    await layOut();
+    await ask('look', [seen ?? undefined]);
+  } catch {
+    /* another device or network by now, of which `about` tells */
+  }
+});
+
+/** Makes a canvas for the weights and for each stage, unless they are there. */
+async function layOut() {
+  const [device, about] = [client(), state.about];
+  if (!device || !about) return;
+  if (!numbers.has(device)) numbers.set(device, ++devices);
+  const wanted = `${numbers.get(device)} ${JSON.stringify([about.recipe.network, about.shape, about.classes.length])}`;
+  if (wanted === laidOut) return;
+  const stages = await ask('stages');
+  const figures = [[words.inside.weights, ''], ...stages.map((stage) => [stage.layers, words.inside.stage(stage)])];
+  const canvases = figures.map(([layers, what], i) => {
+    const canvas = element('canvas', { ariaLabel: i ? words.inside.of(layers) : words.inside.weights });
+    canvas.setAttribute('role', 'img');
+    canvas.style.maxWidth = i && stages[i - 1].columns < 16 ? `${stages[i - 1].columns * 4}rem` : '';
+    return {
+      canvas,
+      figure: element('figure', {}, element('figcaption', {}, element('b', layers), ` ${what}`), canvas),
+    };
+  });
+  $('stages').replaceChildren(...canvases.map(({ figure }) => figure));
+  const offscreen = canvases.map(({ canvas }) => canvas.transferControlToOffscreen());
+  await ask('take_looks', [offscreen], offscreen);
+  laidOut = wanted;
+}
+
+$('inside-details').ontoggle = () => draw();
+watch(['about'], () => draw());
+
+/**
+ * A test image as a button that asks the model about it.
+ * @param {number} index
+ * @param {string} caption
+ */
+async function picture(index, caption) {
+  const canvas = element('canvas');
+  if (state.data) paintPixels(canvas, await ask('test_image', [index]), state.data.shape);
+  const asked = button(
+    '',
+    () => document.dispatchEvent(new CustomEvent('ask-test-image', { detail: index })),
+    words.inside.askAbout(caption),
+  );
+  asked.className = 'picture';
+  asked.append(canvas, element('span', caption));
+  return asked;
+}
+
+/** @param {{ index: number, caption: string }[]} images @param {string} title */
+async function showPictures(images, title, areMistakes = false) {
+  const shown = await Promise.all(images.map(({ index, caption }) => picture(index, caption)));
+  $('cell-title').textContent = title;
+  $('cell').replaceChildren(...shown);
+  $('mistakes').hidden = areMistakes;
+}
+
+/** What the model says of every test image, label by label. */
+function confusion() {
+  const { data, classified } = state;
+  if (!data || !classified) return [];
+  const cells = data.classes.map(() => data.classes.map(() => /** @type {number[]} */ ([])));
+  data.labels.forEach((label, i) => cells[label][classified.classes[i]]?.push(i));
+  return cells;
+}
+
+/** @param {number} index */
+function captionOf(index) {
+  const { data, classified } = state;
+  if (!data || !classified) return '';
+  const [label, said] = [data.classes[data.labels[index]], data.classes[classified.classes[index]]];
+  const sure = words.percent(100 * classified.confidences[index], 0);
+  return label === said ? `${label}, ${sure}` : `${label} → ${said ?? '?'}, ${sure}`;
+}
+
+async function showMistakes() {
+  const { data, classified } = state;
+  if (!data || !classified) return;
+  const wrong = [...data.labels.keys()].filter((i) => data.labels[i] !== classified.classes[i]);
+  wrong.sort((a, b) => classified.confidences[b] - classified.confidences[a]);
+  const images = wrong.slice(0, MISTAKES).map((index) => ({ index, caption: captionOf(index) }));
+  await showPictures(images, wrong.length ? words.inside.mistakes(wrong.length) : words.inside.noMistakes, true);
+}
+
+watch(['classified', 'data'], () => {
+  const { data, classified } = state;
+  $('confusion').hidden = !classified;
+  if (!data || !classified) return;
+  const cells = confusion();
+  const most = Math.max(
+    1,
+    ...cells.flatMap((row, label) => row.map((cell, said) => (label === said ? 0 : cell.length))),
+  );
+  const head = element(
+    'tr',
+    {},
+    element('th', words.inside.isSaid),
+    ...data.classes.map((name) => scoped('col', name)),
+    scoped('col', words.inside.right),
+  );
+  const rows = cells.map((row, label) => {
+    const all = row.reduce((sum, cell) => sum + cell.length, 0);
+    return element(
+      'tr',
+      {},
+      scoped('row', data.classes[label]),
+      ...row.map((cell, said) => {
+        const text = element('td');
+        if (!cell.length) return text;
+        const title = words.inside.cell(cell.length, data.classes[label], data.classes[said]);
+        const show = guarded(() =>
+          showPictures(
+            cell.slice(0, 2 * MISTAKES).map((index) => ({ index, caption: captionOf(index) })),
+            title,
+          ),
+        );
+        const open = button(String(cell.length), show, title);
+        const share = label === said ? cell.length / Math.max(all, 1) : cell.length / most;
+        open.className = label === said ? 'right' : 'wrong';
+        open.style.setProperty('--share', share.toFixed(3));
+        text.append(open);
+        return text;
+      }),
+      element('td', all ? words.percent((100 * row[label].length) / all, 1) : '–'),
+    );
+  });
+  $('confusion-table').replaceChildren(element('thead', {}, head), element('tbody', {}, ...rows));
+  showMistakes().catch((error) => say(wordsOf(error)));
+});
+
+/** @param {string} scope @param {string} text */
+const scoped = (scope, text) => element('th', { scope, textContent: text });
+$('mistakes').onclick = guarded(showMistakes);

@@ -1,0 +1,230 @@
+// The runs that are kept in this browser.
+import { download, guarded, say, wordsOf } from '../actions.js';
+import { keep, settings } from '../address.js';
+import { $, button, element, keepingFocus } from '../dom.js';
+import { dropRun, keepRun, keptRuns, keptWeights, room } from '../kept.js';
+import { chooseAndKeep, freeName } from '../models.js';
+import { ask } from '../protocol.js';
+import { change, state, watch } from '../store.js';
+import { words } from '../words.js';
+
+/** @typedef {import('../store.js').Run} Run */
+
+/** Weights within a run are kept at most this often, in milliseconds: reading them from a device takes a while. */
+const KEEP_EVERY = 5_000;
+/** A list that changes more often can hardly be used. */
+const TELL_EVERY = 1_000;
+
+/** The run that trains. @type {Run | undefined} */
+let running;
+let [toldAt, keptAt] = [0, 0];
+
+/** Shows the runs of earlier visits, and offers their networks as models. */
+export async function loadRuns() {
+  try {
+    const runs = await keptRuns();
+    // One that was being trained when its tab ended has the weights of its last epoch that was kept.
+    for (const run of runs.filter(({ state }) => state === 'trains'))
+      await keepRun(Object.assign(run, { state: 'stopped' }));
+    const models = runs.filter(({ bytes }) => bytes > 0).map((run) => ({ about: run.about, run: run.id }));
+    change({ runs, models: [...state.models, ...models] });
+  } catch (error) {
+    $('runs-about').textContent = words.runs.notKept(wordsOf(error));
+  }
+}
+
+/**
+ * @param {import('../store.js').Recipe} recipe
+ * @param {number} epochs
+ */
+export function beginRun(recipe, epochs) {
+  const { data, about } = state;
+  if (!data || !about) return;
+  const name = freeName(new Date().toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' }));
+  running = {
+    id: crypto.randomUUID?.() ?? String(Math.random()),
+    began: Date.now(),
+    name,
+    about: { ...about, recipe },
+    data: words.data.nameOf(data),
+    epochs,
+    state: 'trains',
+    bytes: 0,
+    losses: [],
+    history: [],
+  };
+  keptAt = performance.now();
+}
+
+/** Keeps what the run has come to, now and then, and its weights more seldom. */
+export async function keepEpoch() {
+  const mine = running;
+  if (!mine || performance.now() - toldAt < TELL_EVERY) return;
+  toldAt = performance.now();
+  Object.assign(mine, { losses: thinned(state.curves.losses), history: state.curves.history });
+  /** @type {Uint8Array | undefined} */
+  let weights;
+  if (performance.now() - keptAt > KEEP_EVERY) {
+    keptAt = performance.now();
+    const [bytes, about] = [await ask('save_model'), await ask('about')];
+    if (mine !== running) return; // it has ended, and is kept in whole
+    weights = bytes;
+    Object.assign(mine, { about: { ...about, name: mine.name }, bytes: bytes.length });
+  }
+  await put(mine, weights);
+}
+
+/**
+ * @param {Run['state']} how
+ * @param {import('../store.js').Manifest} [about]
+ * @param {Uint8Array} [weights]
+ * @returns {Promise<string | undefined>} the run's id, if it is kept
+ */
+export async function endRun(how, about, weights) {
+  const mine = running;
+  running = undefined;
+  if (!mine || (!weights && !mine.history.length)) return undefined;
+  Object.assign(mine, { state: how, losses: thinned(state.curves.losses), history: state.curves.history });
+  if (about && weights) Object.assign(mine, { about, bytes: weights.length, name: about.name });
+  return (await put(mine, weights)) ? mine.id : undefined;
+}
+
+/** A curve of at most some thousand points. @param {[number, number][]} points */
+function thinned(points) {
+  const every = Math.ceil(points.length / 4000);
+  return every > 1 ? points.filter((_, i) => i % every === 0) : points;
+}
+
+/** @param {Run} run @param {Uint8Array} [weights] */
+async function put(run, weights) {
+  try {
+    const { usage, quota } = await room();
+    if (weights && quota && usage + weights.length > 0.9 * quota) throw new Error(words.runs.full);
+    await keepRun({ ...run }, weights);
+    change({ runs: [run, ...state.runs.filter(({ id }) => id !== run.id)] });
+    return true;
+  } catch (error) {
+    $('runs-about').textContent = words.runs.notKept(wordsOf(error));
+    return false;
+  }
+}
+
+/** @param {Run} run */
+async function rename(run) {
+  const wanted = prompt(words.runs.newName, run.name)?.trim();
+  if (!wanted || wanted === run.name) return;
+  const name = freeName(wanted),
+    before = run.about.name;
+  await keepRun({ ...run, name, about: { ...run.about, name } });
+  const renamed = { ...run, name, about: { ...run.about, name } };
+  change({
+    runs: state.runs.map((other) => (other.id === run.id ? renamed : other)),
+    models: state.models.map((model) => (model.run === run.id ? { ...model, about: { ...model.about, name } } : model)),
+    overlaid: state.overlaid.map((other) => (other === run ? renamed : other)),
+    ...(state.about?.name === before && { about: { ...state.about, name } }),
+  });
+  if (settings.main === before) keep('main', name);
+}
+
+/** @param {Run} run */
+async function remove(run) {
+  if (!confirm(words.runs.reallyDelete(run.name))) return;
+  await dropRun(run.id);
+  change({
+    runs: state.runs.filter(({ id }) => id !== run.id),
+    overlaid: state.overlaid.filter((other) => other !== run),
+    models: state.models.filter((model) => model.run !== run.id),
+  });
+  if (settings.main === run.about.name) keep('main', '');
+}
+
+/** @param {Run} run */
+async function open(run) {
+  if (state.activity === 'training') throw new Error(words.models.trainsNow);
+  let index = state.models.findIndex((model) => model.run === run.id);
+  if (index < 0) {
+    change({ models: [...state.models, { about: run.about, run: run.id }] });
+    index = state.models.length - 1;
+  }
+  await chooseAndKeep(index);
+  $('pad').scrollIntoView({ block: 'nearest' });
+}
+
+/** @param {Run} run */
+async function save(run) {
+  const weights = await keptWeights(run.id);
+  if (!weights) throw new Error(words.models.isGone(run.name));
+  download(`${run.name.replace(/[^\w.-]+/g, '-')}.safetensors`, new Uint8Array(weights), 'application/octet-stream');
+}
+
+/** @param {Run} run */
+function row(run) {
+  const best = Math.max(...run.history.map(({ test_accuracy }) => test_accuracy));
+  const overlay = element('input', {
+    type: 'checkbox',
+    checked: state.overlaid.some((other) => other === run),
+    ariaLabel: words.runs.overlay(run.name),
+  });
+  overlay.onchange = () => {
+    const others = state.overlaid.filter((other) => other !== run);
+    change({ overlaid: overlay.checked ? [...others, run] : others });
+  };
+  const buttons = [
+    ...(run.bytes
+      ? [
+          button(
+            words.runs.open,
+            guarded(() => open(run)),
+            words.runs.openRun(run.name),
+          ),
+          button(
+            words.runs.save,
+            guarded(() => save(run)),
+            words.runs.saveRun(run.name),
+          ),
+        ]
+      : []),
+    ...(run.state === 'trains'
+      ? []
+      : [
+          button(
+            words.runs.rename,
+            guarded(() => rename(run)),
+            words.runs.renameRun(run.name),
+          ),
+          button(
+            words.runs.remove,
+            guarded(() => remove(run)),
+            words.runs.removeRun(run.name),
+          ),
+        ]),
+  ];
+  const cells = [
+    run.name,
+    words.runs.how(run),
+    run.data,
+    words.network.named(run.about.recipe.network),
+    run.history.length ? words.percent(best, 2) : '–',
+    run.history.at(-1)?.test_loss.toFixed(4) ?? '–',
+  ];
+  return element(
+    'tr',
+    {},
+    element('td', {}, overlay),
+    ...cells.map((text) => element('td', text)),
+    element('td', { className: 'row' }, ...buttons),
+  );
+}
+
+watch(['runs'], () => {
+  $('runs-table').hidden = !state.runs.length;
+  keepingFocus($('runs-rows'), () => $('runs-rows').replaceChildren(...state.runs.map(row)));
+  if (!state.runs.length) $('runs-about').textContent = words.runs.none;
+  else
+    room().then(
+      ({ usage, quota }) => {
+        $('runs-about').textContent = words.runs.about(state.runs.length, usage, quota);
+      },
+      (error) => say(wordsOf(error)),
+    );
+});
