@@ -104,7 +104,7 @@ mod tests {
             (&[("optimizer.kind", "adam"), ("optimizer.momentum", "0.9")][..], "momentum is for the optimizer sgd"),
             (
                 &[("network.name", "linear_v0"), ("network.batch_norm", "on")],
-                "batch norm is for the network linear_v1, vgg11",
+                "batch norm is for the network linear_v1, cnn, vgg11",
             ),
             (&[("network.width", "2")], "width is for the network vgg11, vgg16, resnet9, airbench94"),
             (&[("loss", "mse"), ("label_smoothing", "0.1")], "label smoothing is for the loss ce"),

@@ -376,7 +376,7 @@ fn zipped_pictures() -> Target {
         let cap = 2 * 1100 * bytes.len() + 3 * (256 << 20);
         match capped(cap, || load(&Identity::Folder(path.clone()), None, &mut silent)) {
             Ok(loaded) => {
-                assert_eq!(loaded.dataset.classes.len(), 2);
+                assert!((2..=4).contains(&loaded.dataset.classes.len())); // names may have been damaged
                 assert!(loaded.dataset.train.len() + loaded.dataset.test.len() <= 4);
             }
             Err(e) => assert!(e.to_string().contains("pictures.zip"), "{e}"),
