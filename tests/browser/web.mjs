@@ -798,7 +798,8 @@ with zipfile.ZipFile(root + ".zip", "w", zipfile.ZIP_DEFLATED) as z:
     console.log(`  ${await text(page, "progress")}`);
     await shot(page, "webgpu");
     // Layers that are fitted to the images have tensors that no step changes, and slow weights go into the buffer of all values.
-    if (!(await field(page, "model").isVisible())) await unfold(page, "More of the recipe");
+    await unfold(page, "Choose a known network");
+    await unfold(page, "More of the recipe");
     await field(page, "model").selectOption({ label: "own layers" });
     const layers = "normalize, whiten, gelu, pool max 4, norm scale off, gelu, flatten, linear classes";
     await fill(page, { layers, epochs: 1, "norm-rate": 4, lookahead: "5:0.9" });

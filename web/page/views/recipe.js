@@ -33,8 +33,11 @@ function forATab(recipe, images) {
   const batch = images >= 2000 ? 100 : images >= 200 ? 20 : Math.max(2, Math.min(8, images >> 1));
   // No image may be left alone: batch normalization has nothing to compare it with.
   const fits = images % batch === 1 ? batch + 1 : batch;
+  // Steps on few images are noisy: smaller ones, by the square root of what a batch has of the preset's.
+  const rate = Number(recipe.learning_rate) * Math.sqrt(fits / Number(recipe.batch_size));
   return {
     batch_size: String(Math.min(fits, images)),
+    ...(images < 200 && { learning_rate: rate.toPrecision(2) }),
     epochs: isWide(recipe) ? '3' : '10',
     ...(isWide(recipe) && NARROW),
     ...(images > 20_000 && { fraction: '0.1' }),
