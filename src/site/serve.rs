@@ -78,42 +78,31 @@ fn answer(files: &BTreeMap<String, File>, runs: &Watched, mut client: TcpStream)
     client.set_write_timeout(Some(PATIENCE))?;
     let wanted = match read_request(&mut client)? {
         Ok(wanted) => wanted,
-        Err(status) => return respond(&mut client, status, "", "text/plain", b"", true),
+        Err(status) => return Reply::words(status, b"").send(&mut client, true),
     };
     // A page of elsewhere may have its own name point here; it must not read what this machine alone should.
     if client.local_addr()?.ip().is_loopback() && !is_local(&wanted.host) {
-        return respond(
-            &mut client,
-            "403 Forbidden",
-            "",
-            "text/plain",
-            b"this server is for this machine alone\n",
-            true,
-        );
+        return Reply::words("403 Forbidden", b"this server is for this machine alone\n").send(&mut client, true);
     }
     let (path, query) = wanted.path.split_once('?').unwrap_or((&wanted.path, ""));
     let path = path.split('#').next().unwrap_or_default().trim_start_matches('/');
     let path = if path.is_empty() { "index.html" } else { path };
-    let body = wanted.method == "GET";
-    let asked = if matches!(wanted.method.as_str(), "GET" | "HEAD") { runs.answer(path, query) } else { None };
-    if let Some(Answer { bytes, is_report }) = asked {
-        let (mime, policy) = if is_report { (mime("report.html"), REPORT_POLICY) } else { (mime(".json"), POLICY) };
-        return match wanted.takes_gzip.then(|| gzip(&bytes)).flatten() {
-            Some(packed) => {
-                respond_under(policy, &mut client, "200 OK", "Content-Encoding: gzip\r\n", mime, &packed, body)
-            }
-            None => respond_under(policy, &mut client, "200 OK", "", mime, &bytes, body),
-        };
+    if !matches!(wanted.method.as_str(), "GET" | "HEAD") {
+        let refused = Reply { more: "Allow: GET, HEAD\r\n", ..Reply::words("405 Method Not Allowed", b"") };
+        return refused.send(&mut client, true);
     }
-    match (wanted.method.as_str(), files.get(path)) {
-        ("GET" | "HEAD", Some(file)) => match file.packed.as_ref().filter(|_| wanted.takes_gzip) {
-            Some(packed) => respond(&mut client, "200 OK", "Content-Encoding: gzip\r\n", file.mime, packed, body),
-            None => respond(&mut client, "200 OK", "", file.mime, &file.plain, body),
-        },
-        ("GET" | "HEAD", None) => {
-            respond(&mut client, "404 Not Found", "", "text/plain", b"there is no such file\n", body)
+    let body = wanted.method == "GET";
+    if let Some(Answer { bytes, is_report }) = runs.answer(path, query) {
+        let (mime, policy) = if is_report { (mime("report.html"), REPORT_POLICY) } else { (mime(".json"), POLICY) };
+        let packed = wanted.takes_gzip.then(|| gzip(&bytes)).flatten();
+        return Reply { policy, ..Reply::file(mime, &bytes, packed.as_deref()) }.send(&mut client, body);
+    }
+    match files.get(path) {
+        Some(File { plain, packed, mime }) => {
+            let packed = packed.as_deref().filter(|_| wanted.takes_gzip);
+            Reply::file(mime, plain, packed).send(&mut client, body)
         }
-        _ => respond(&mut client, "405 Method Not Allowed", "Allow: GET, HEAD\r\n", "text/plain", b"", body),
+        None => Reply::words("404 Not Found", b"there is no such file\n").send(&mut client, body),
     }
 }
 
@@ -172,41 +161,47 @@ fn is_local(host: &str) -> bool {
     host.is_empty() || host == "localhost" || host == "[::1]" || host.starts_with("127.")
 }
 
-fn respond(
-    client: &mut TcpStream,
-    status: &str,
-    more: &str,
-    mime: &str,
-    content: &[u8],
-    body: bool,
-) -> std::io::Result<()> {
-    respond_under(POLICY, client, status, more, mime, content, body)
+/// What a client gets.
+struct Reply<'a> {
+    status: &'a str,
+    mime: &'a str,
+    /// Other lines of the head, each with its end.
+    more: &'a str,
+    policy: &'a str,
+    content: &'a [u8],
 }
 
-fn respond_under(
-    policy: &str,
-    client: &mut TcpStream,
-    status: &str,
-    more: &str,
-    mime: &str,
-    content: &[u8],
-    body: bool,
-) -> std::io::Result<()> {
-    let length = content.len();
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {mime}\r\nContent-Length: {length}\r\n{more}Connection: close\r\n\
-         Vary: Accept-Encoding\r\nCache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n\
-         Referrer-Policy: no-referrer\r\nContent-Security-Policy: {policy}\r\n\r\n"
-    );
-    // A client that takes a little now and then must not start the clock anew each time.
-    let deadline = Instant::now() + 6 * PATIENCE;
-    for part in [head.as_bytes()].into_iter().chain(content.chunks(64 << 10).filter(|_| body)) {
-        if Instant::now() > deadline {
-            return Err(IoError::TimedOut.into());
-        }
-        client.write_all(part)?;
+impl<'a> Reply<'a> {
+    /// A file, as gzip where `packed` is that.
+    fn file(mime: &'a str, plain: &'a [u8], packed: Option<&'a [u8]>) -> Self {
+        let more = if packed.is_some() { "Content-Encoding: gzip\r\n" } else { "" };
+        Self { status: "200 OK", mime, more, policy: POLICY, content: packed.unwrap_or(plain) }
     }
-    client.flush()
+
+    /// Words for whoever asked for something else.
+    fn words(status: &'a str, content: &'a [u8]) -> Self {
+        Self { status, mime: "text/plain", more: "", policy: POLICY, content }
+    }
+
+    /// Sends the head and, if it is wanted, the `body`.
+    fn send(&self, client: &mut TcpStream, body: bool) -> std::io::Result<()> {
+        let Self { status, mime, more, policy, content } = self;
+        let length = content.len();
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: {mime}\r\nContent-Length: {length}\r\n{more}Connection: close\r\n\
+             Vary: Accept-Encoding\r\nCache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n\
+             Referrer-Policy: no-referrer\r\nContent-Security-Policy: {policy}\r\n\r\n"
+        );
+        // A client that takes a little now and then must not start the clock anew each time.
+        let deadline = Instant::now() + 6 * PATIENCE;
+        for part in [head.as_bytes()].into_iter().chain(content.chunks(64 << 10).filter(|_| body)) {
+            if Instant::now() > deadline {
+                return Err(IoError::TimedOut.into());
+            }
+            client.write_all(part)?;
+        }
+        client.flush()
+    }
 }
 
 fn mime(name: &str) -> &'static str {

@@ -21,36 +21,33 @@ let charts = [];
 /** @param {Curves} run @param {'train_loss' | 'test_loss' | 'test_accuracy'} key @returns {[number, number][]} */
 const byEpoch = ({ history }, key) => history.map((epoch) => [epoch.epoch, epoch[key]]);
 
-/** @returns {Curve[]} */
-function losses() {
-  const { curves, overlaid } = state;
-  return [
-    { label: words.charts.trainLoss, stroke: BLUE, points: false, values: curves.losses },
-    { label: words.charts.testLoss, stroke: ORANGE, points: true, values: byEpoch(curves, 'test_loss') },
-    ...overlaid.map((run, i) => ({
-      label: words.charts.ofRun(words.charts.testLoss, run.name),
-      stroke: OTHERS[i % OTHERS.length],
-      dash: [6, 4],
-      points: false,
-      values: byEpoch(run, 'test_loss'),
-    })),
-  ];
-}
+/**
+ * A curve of each run that is drawn beside the one at hand.
+ * @param {'test_loss' | 'test_accuracy'} key
+ * @param {string} called what the curve shows
+ * @returns {Curve[]}
+ */
+const beside = (key, called) =>
+  state.overlaid.map((run, i) => ({
+    label: words.charts.ofRun(called, run.name),
+    stroke: OTHERS[i % OTHERS.length],
+    dash: [6, 4],
+    points: false,
+    values: byEpoch(run, key),
+  }));
 
 /** @returns {Curve[]} */
-function accuracies() {
-  const { curves, overlaid } = state;
-  return [
-    { label: words.charts.accuracy, stroke: ORANGE, points: true, values: byEpoch(curves, 'test_accuracy') },
-    ...overlaid.map((run, i) => ({
-      label: words.charts.ofRun(words.charts.accuracy, run.name),
-      stroke: OTHERS[i % OTHERS.length],
-      dash: [6, 4],
-      points: false,
-      values: byEpoch(run, 'test_accuracy'),
-    })),
-  ];
-}
+const losses = () => [
+  { label: words.charts.trainLoss, stroke: BLUE, points: false, values: state.curves.losses },
+  { label: words.charts.testLoss, stroke: ORANGE, points: true, values: byEpoch(state.curves, 'test_loss') },
+  ...beside('test_loss', words.charts.testLoss),
+];
+
+/** @returns {Curve[]} */
+const accuracies = () => [
+  { label: words.charts.accuracy, stroke: ORANGE, points: true, values: byEpoch(state.curves, 'test_accuracy') },
+  ...beside('test_accuracy', words.charts.accuracy),
+];
 
 /** Draws the curves of the state. */
 function plot() {
