@@ -143,8 +143,8 @@ export async function takeWeights(file) {
   await addModel({ about, bytes });
 }
 
-/** A file name for the weights at hand. */
-export function fileName() {
-  const name = (state.about?.name ?? 'weights').replace(/\.(safetensors|burnpack|bpk)$/, '');
-  return `${name.replace(/[^\w.-]+/g, '-')}.safetensors`;
+/** A file name for weights. @param {string} name of the model */
+export function fileName(name) {
+  const plain = name.replace(/\.(safetensors|burnpack|bpk)$/, '');
+  return `${plain.replace(/[^\w.-]+/g, '-')}.safetensors`;
 }

@@ -11,10 +11,7 @@ const MISTAKES = 18;
 /** The image that was asked about last, as the network sees it. @type {Uint8Array | null} */
 let seen = null;
 /** For which device and network the canvases are. */
-let laidOut = '';
-let devices = 0;
-/** @type {WeakMap<object, number>} */
-const numbers = new WeakMap();
+let laidOut = { device: client(), network: '' };
 
 /**
  * Shows what the network makes of an image, or only its weights.
@@ -43,9 +40,8 @@ const draw = latest(async () => {
 async function layOut() {
   const [device, about] = [client(), state.about];
   if (!device || !about) return;
-  if (!numbers.has(device)) numbers.set(device, ++devices);
-  const wanted = `${numbers.get(device)} ${JSON.stringify([about.recipe.network, about.shape, about.classes.length])}`;
-  if (wanted === laidOut) return;
+  const network = JSON.stringify([about.recipe.network, about.shape, about.classes.length]);
+  if (laidOut.device === device && laidOut.network === network) return;
   const stages = await ask('stages');
   const figures = [[words.inside.weights, ''], ...stages.map((stage) => [stage.layers, words.inside.stage(stage)])];
   const canvases = figures.map(([layers, what], i) => {
@@ -60,18 +56,15 @@ async function layOut() {
   $('stages').replaceChildren(...canvases.map(({ figure }) => figure));
   const offscreen = canvases.map(({ canvas }) => canvas.transferControlToOffscreen());
   await ask('take_looks', [offscreen], offscreen);
-  laidOut = wanted;
+  laidOut = { device, network };
 }
 
 $('inside-details').ontoggle = () => draw();
 watch(['about'], () => draw());
 
-/**
- * A test image as a button that asks the model about it.
- * @param {number} index
- * @param {string} caption
- */
-async function picture(index, caption) {
+/** A test image as a button that asks the model about it. @param {number} index */
+async function picture(index) {
+  const caption = captionOf(index);
   const canvas = element('canvas');
   if (state.data) paintPixels(canvas, await ask('test_image', [index]), state.data.shape);
   const asked = button(
@@ -84,9 +77,9 @@ async function picture(index, caption) {
   return asked;
 }
 
-/** @param {{ index: number, caption: string }[]} images @param {string} title */
+/** @param {number[]} images their positions @param {string} title */
 async function showPictures(images, title, areMistakes = false) {
-  const shown = await Promise.all(images.map(({ index, caption }) => picture(index, caption)));
+  const shown = await Promise.all(images.map(picture));
   $('cell-title').textContent = title;
   $('cell').replaceChildren(...shown);
   $('mistakes').hidden = areMistakes;
@@ -115,8 +108,8 @@ async function showMistakes() {
   if (!data || !classified) return;
   const wrong = [...data.labels.keys()].filter((i) => data.labels[i] !== classified.classes[i]);
   wrong.sort((a, b) => classified.confidences[b] - classified.confidences[a]);
-  const images = wrong.slice(0, MISTAKES).map((index) => ({ index, caption: captionOf(index) }));
-  await showPictures(images, wrong.length ? words.inside.mistakes(wrong.length) : words.inside.noMistakes, true);
+  const title = wrong.length ? words.inside.mistakes(wrong.length) : words.inside.noMistakes;
+  await showPictures(wrong.slice(0, MISTAKES), title, true);
 }
 
 watch(['classified', 'data'], () => {
@@ -145,12 +138,7 @@ watch(['classified', 'data'], () => {
         const text = element('td');
         if (!cell.length) return text;
         const title = words.inside.cell(cell.length, data.classes[label], data.classes[said]);
-        const show = guarded(() =>
-          showPictures(
-            cell.slice(0, 2 * MISTAKES).map((index) => ({ index, caption: captionOf(index) })),
-            title,
-          ),
-        );
+        const show = guarded(() => showPictures(cell.slice(0, 2 * MISTAKES), title));
         const open = button(String(cell.length), show, title);
         const share = label === said ? cell.length / Math.max(all, 1) : cell.length / most;
         open.className = label === said ? 'right' : 'wrong';

@@ -1,6 +1,5 @@
-// The network as blocks: what every layer makes of the images, and where one does not fit. The text form is beside it,
-// and
-// both write the same field of the recipe.
+// The network as blocks: what every layer makes of the images, and where one does not fit. The text form is beside
+// it, and both write the same field of the recipe.
 import { guarded, latest, say, wordsOf } from '../actions.js';
 import { $, button, element, keepingFocus } from '../dom.js';
 import { ask } from '../protocol.js';

@@ -3,7 +3,7 @@ import { download, guarded, say, wordsOf } from '../actions.js';
 import { keep, settings } from '../address.js';
 import { $, button, element, keepingFocus } from '../dom.js';
 import { dropRun, keepRun, keptRuns, keptWeights, room } from '../kept.js';
-import { chooseAndKeep, freeName } from '../models.js';
+import { chooseAndKeep, fileName, freeName } from '../models.js';
 import { ask } from '../protocol.js';
 import { change, state, watch } from '../store.js';
 import { words } from '../words.js';
@@ -154,7 +154,7 @@ async function open(run) {
 async function save(run) {
   const weights = await keptWeights(run.id);
   if (!weights) throw new Error(words.models.isGone(run.name));
-  download(`${run.name.replace(/[^\w.-]+/g, '-')}.safetensors`, new Uint8Array(weights), 'application/octet-stream');
+  download(fileName(run.name), new Uint8Array(weights), 'application/octet-stream');
 }
 
 /** @param {Run} run */
@@ -169,36 +169,21 @@ function row(run) {
     const others = state.overlaid.filter((other) => other !== run);
     change({ overlaid: overlay.checked ? [...others, run] : others });
   };
-  const buttons = [
-    ...(run.bytes
-      ? [
-          button(
-            words.runs.open,
-            guarded(() => open(run)),
-            words.runs.openRun(run.name),
-          ),
-          button(
-            words.runs.save,
-            guarded(() => save(run)),
-            words.runs.saveRun(run.name),
-          ),
-        ]
-      : []),
-    ...(run.state === 'trains'
-      ? []
-      : [
-          button(
-            words.runs.rename,
-            guarded(() => rename(run)),
-            words.runs.renameRun(run.name),
-          ),
-          button(
-            words.runs.remove,
-            guarded(() => remove(run)),
-            words.runs.removeRun(run.name),
-          ),
-        ]),
+  /** @type {[string, (run: Run) => Promise<void>, (name: string) => string][]} */
+  const ofWeights = [
+    [words.runs.open, open, words.runs.openRun],
+    [words.runs.save, save, words.runs.saveRun],
   ];
+  /** @type {typeof ofWeights} */
+  const ofEnded = [
+    [words.runs.rename, rename, words.runs.renameRun],
+    [words.runs.remove, remove, words.runs.removeRun],
+  ];
+  const actions = [...(run.bytes ? ofWeights : []), ...(run.state === 'trains' ? [] : ofEnded)];
+  const buttons = actions.map(([text, action, label]) => {
+    const act = guarded(() => action(run));
+    return button(text, act, label(run.name));
+  });
   const cells = [
     run.name,
     words.runs.how(run),

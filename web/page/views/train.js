@@ -193,9 +193,10 @@ $('stop').onclick = guarded(async () => {
   $('progress').textContent = words.train.stops;
   await ask('stop');
 });
-$('save').onclick = guarded(async () =>
-  download(fileName(), new Uint8Array(await ask('save_model')), 'application/octet-stream'),
-);
+$('save').onclick = guarded(async () => {
+  const bytes = new Uint8Array(await ask('save_model'));
+  download(fileName(state.about?.name ?? 'weights'), bytes, 'application/octet-stream');
+});
 
 watch(['activity', 'paused', 'about', 'data', 'recipe'], () => {
   const { activity, paused, about, data, recipe } = state;

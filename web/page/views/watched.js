@@ -107,6 +107,10 @@ function row(run) {
   return element('tr', {}, ...first, ...cells, element('td', {}, ...report));
 }
 
+// Both lists of runs have the same columns.
+const head = document.querySelector('#runs-table > thead');
+if (head) $('watched').querySelector('table')?.prepend(head.cloneNode(true));
+
 watch(['watched'], () => {
   $('watched').hidden = !state.watched.length;
   keepingFocus($('watched-rows'), () => $('watched-rows').replaceChildren(...state.watched.map(row)));
