@@ -216,7 +216,7 @@ impl<'a> Bench<'a> {
         let split = DeviceSplit::new(&dataset.train, &self.device);
         let order = split.shuffled(0, 0, Augment::OFF);
         self.begin("gather");
-        let shaders = split.uses_shaders();
+        let shaders = split.shaders().is_some();
         let note = if shaders { "gather_batch.wgsl" } else { "no shader" };
         let seconds = self.seconds(|| split.batch(&order, 0..batch).images.flatten(0, 3)).await?;
         self.rate("gather", "images/s", batch as f64, &seconds, Some(note.into()));

@@ -5,8 +5,14 @@ use std::fmt;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+#[cfg(all(feature = "gpu", not(target_family = "wasm")))]
+use super::gpu;
 #[cfg(not(target_family = "wasm"))]
 use super::request::Request;
+use super::shaders::Gpu;
+use crate::error::Result;
+#[cfg(all(feature = "gpu", not(target_family = "wasm")))]
+use crate::error::{Error, ErrorKind};
 
 /// What an adapter is, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -109,12 +115,44 @@ pub struct Candidate {
     pub(super) handle: Handle,
 }
 
+impl Candidate {
+    /// Starts burn on this device.
+    ///
+    /// # Errors
+    /// Device: the driver refuses.
+    pub fn open(self) -> Result<Device> {
+        Ok(self.open_shared()?.0)
+    }
+
+    /// Starts burn on this device; the wgpu device that burn computes on comes along, if it is one, to draw beside it.
+    ///
+    /// # Errors
+    /// Device: the driver refuses.
+    pub fn open_shared(self) -> Result<(Device, Option<Gpu>)> {
+        #[cfg(feature = "native")]
+        super::tuning::configure(self.info.kind);
+        match self.handle {
+            Handle::Cpu => Ok((Device::flex(), None)),
+            #[cfg(feature = "cuda")]
+            Handle::Cuda(index) => Ok((Device::cuda(index), None)),
+            #[cfg(all(feature = "gpu", not(target_family = "wasm")))]
+            Handle::Wgpu(handles) => {
+                let (instance, adapter) = *handles;
+                let refused = |e| Error::new(ErrorKind::Device, format!("{} does not start: {e}", self.info));
+                let (device, gpu) = gpu::open(instance, adapter).map_err(refused)?;
+                Ok((device, Some(gpu)))
+            }
+        }
+    }
+}
+
 #[cfg_attr(target_family = "wasm", allow(dead_code))] // a page lists no adapters: the browser chooses
 #[derive(Clone)]
 pub(super) enum Handle {
     Cpu,
     #[cfg(feature = "cuda")]
     Cuda(usize),
+    #[cfg(all(feature = "gpu", not(target_family = "wasm")))]
     Wgpu(Box<(wgpu::Instance, wgpu::Adapter)>),
 }
 
@@ -142,75 +180,17 @@ pub fn list(request: &Request) -> Vec<Candidate> {
         };
         candidates.push(Candidate { info, handle: Handle::Cuda(index) });
     }
+    #[cfg(feature = "gpu")]
     for api in [wgpu::Backends::VULKAN, wgpu::Backends::METAL, wgpu::Backends::DX12] {
-        candidates.extend(adapters(api));
+        candidates.extend(gpu::adapters(api));
     }
     candidates.push(Candidate { info: cpu_info(), handle: Handle::Cpu });
     // OpenGL drivers are slow to start, some print to the terminal, and a GPU worth having has a better API.
+    #[cfg(feature = "gpu")]
     if !matches!(request, Request::Best | Request::Gpu) {
-        candidates.extend(adapters(wgpu::Backends::GL));
+        candidates.extend(gpu::adapters(wgpu::Backends::GL));
     }
     candidates
-}
-
-/// The adapters of one API, through an instance of its own: burn's runtime refuses an instance that spans several.
-#[cfg(not(target_family = "wasm"))]
-fn adapters(api: wgpu::Backends) -> Vec<Candidate> {
-    if !wgpu::Instance::enabled_backend_features().contains(api) {
-        return Vec::new();
-    }
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-        backends: api,
-        ..wgpu::InstanceDescriptor::new_without_display_handle()
-    });
-    let adapters = pollster::block_on(instance.enumerate_adapters(api));
-    let candidate = |adapter: wgpu::Adapter| Candidate {
-        info: describe(&adapter),
-        handle: Handle::Wgpu(Box::new((instance.clone(), adapter))),
-    };
-    adapters.into_iter().map(candidate).collect()
-}
-
-/// The largest buffer that is asked of a software adapter; lavapipe, which works, has the same.
-pub(super) const SOFTWARE_BUFFER_BYTES: u64 = 128 << 20;
-
-/// What an adapter is.
-pub fn describe(adapter: &wgpu::Adapter) -> DeviceInfo {
-    let (info, features, limits) = (adapter.get_info(), adapter.features(), adapter.limits());
-    let driver = format!("{} {}", info.driver, info.driver_info);
-    let software = ["llvmpipe", "swiftshader", "softpipe", "lavapipe", "basic render"];
-    let looks_like_software = software.iter().any(|s| info.name.to_lowercase().contains(s));
-    let kind = match info.device_type {
-        _ if looks_like_software => AdapterKind::Software,
-        wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
-        wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
-        wgpu::DeviceType::VirtualGpu => AdapterKind::Virtual,
-        wgpu::DeviceType::Cpu => AdapterKind::Software,
-        wgpu::DeviceType::Other => AdapterKind::Unknown,
-    };
-    // burn's kernels bind up to eight storage buffers; OpenGL drivers often allow fewer, or no compute at all.
-    let unusable = (limits.max_compute_invocations_per_workgroup == 0
-        || limits.max_storage_buffers_per_shader_stage < 8)
-        .then(|| {
-            format!("it allows {} storage buffers a shader, 8 are needed", limits.max_storage_buffers_per_shader_stage)
-        });
-    let largest_buffer = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
-    let largest_buffer =
-        if kind == AdapterKind::Software { largest_buffer.min(SOFTWARE_BUFFER_BYTES) } else { largest_buffer };
-    DeviceInfo {
-        name: info.name,
-        kind,
-        api: format!("{:?}", info.backend),
-        driver: driver.trim().to_string(),
-        f16: features.contains(wgpu::Features::SHADER_F16),
-        subgroup_sizes: features
-            .contains(wgpu::Features::SUBGROUP)
-            .then_some((info.subgroup_min_size, info.subgroup_max_size)),
-        max_buffer_bytes: Some(largest_buffer),
-        verified: Some(false),
-        unusable,
-        others: Vec::new(),
-    }
 }
 
 /// One candidate made up of nothing, for the tests of what chooses among them.

@@ -5,10 +5,11 @@ mod adapters;
 pub mod cpu;
 mod devices;
 pub mod failure;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod group;
 pub mod launches;
 mod loss_kind;
-mod open;
 mod read;
 #[cfg(feature = "remote")]
 pub mod remote;
@@ -23,10 +24,10 @@ pub mod tuning;
 pub use adapters::list;
 pub use adapters::{AdapterKind, Candidate, DeviceInfo, cpu_info, cpu_model, is_cpu};
 pub use devices::Devices;
+#[cfg(all(feature = "gpu", target_family = "wasm"))]
+pub use gpu::open_browser;
 pub use group::Group;
 pub use loss_kind::LossKind;
-#[cfg(target_family = "wasm")]
-pub use open::open_browser;
 pub use read::read;
 pub use request::Request;
 pub use select::choose;

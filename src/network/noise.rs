@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData};
 
-use crate::compute::shaders::{self, Dropout};
+use crate::compute::shaders::{self, Dropout, Wgsl};
 use crate::random::philox;
 
 /// The random numbers of one training step. Each depends on the seed, the epoch, the step, the layer, and the place of the
@@ -26,7 +26,7 @@ enum Step {
     /// The step of the epoch, and the epoch.
     Known([u32; 2]),
     /// Second and third of these numbers, on the device, which counts its steps by itself.
-    OnDevice(Box<Tensor<1, Int>>),
+    OnDevice(Wgsl, Box<Tensor<1, Int>>),
 }
 
 impl Noise {
@@ -40,10 +40,10 @@ impl Noise {
         Self { step: Step::Known([step as u32, epoch as u32]), seed, first_image, layers: 0 }
     }
 
-    /// The numbers of the step that a device [that runs shaders](shaders::runs_shaders) is at: `progress` is the position of the
+    /// The numbers of the step that a device that runs shaders is at: `progress` is the position of the
     /// batch, the step of the epoch, and the epoch.
-    pub fn on_device(seed: u64, progress: Tensor<1, Int>) -> Self {
-        Self { step: Step::OnDevice(Box::new(progress)), seed, first_image: 0, layers: 0 }
+    pub fn on_device(wgsl: Wgsl, seed: u64, progress: Tensor<1, Int>) -> Self {
+        Self { step: Step::OnDevice(wgsl, Box::new(progress)), seed, first_image: 0, layers: 0 }
     }
 
     /// Zeroes a share, from 0 to below 1, of values `[n, ...]`, and scales up the others.
@@ -58,11 +58,11 @@ impl Noise {
         let dropout = Dropout { seed: self.seed, layer, first, share };
         let mask: Tensor<D> = match &self.step {
             Step::None => return x,
-            Step::OnDevice(progress) => {
+            Step::OnDevice(wgsl, progress) => {
                 if let Some(dropped) = shaders::drop_out(&x, progress, dropout) {
                     return dropped;
                 }
-                shaders::apply_dropout(Tensor::ones(dims, &device), Tensor::clone(progress), dropout)
+                wgsl.dropout(Tensor::ones(dims, &device), Tensor::clone(progress), dropout)
             }
             Step::Known(step) => {
                 Tensor::from_data(TensorData::new(mask(&dropout, *step, x.shape().num_elements()), dims), &device)

@@ -184,8 +184,8 @@ fn airbench94_cifar10() -> Recipe {
 /// The recipe of airbench94 with Muon (Keller Jordan, 2024): filters by Muon at 0.24 and momentum 0.6, the rest by SGD.
 ///
 /// The original divides its logits by 256 and scales the last layer's weights up at the start. With our scale of 1/9 its rate of
-/// 0.67 for that layer's summed loss is `0.67 * 2,000 * (9 / 256)^2` = 1.656 for a mean, that of 0.053 for offsets 64 times as
-/// much, as before, and its decay of 0.004 a step `0.004 / 1.656`. Its whitening bias fades out over three epochs.
+/// 0.67 for that layer's summed loss is `0.67 * 2,000 * (9 / 256)^2` = 1.656 for a mean, that of 0.053 for offsets and
+/// the whitening bias 64 times as much, as before, and its decay of 0.004 a step `0.004 / 1.656`.
 fn muon_cifar10() -> Recipe {
     Recipe {
         batch_size: 2000,

@@ -25,8 +25,12 @@ use crate::weights;
 const PAGE: &str = "page";
 /// The version of the site and the names of its files, for `offline.js`.
 const VERSION: &str = "version.json";
-/// The files that `wasm-pack` builds.
-const BUILT: [&str; 2] = ["pkg/tinderbox_web.js", "pkg/tinderbox_web_bg.wasm"];
+/// Where `wasm-pack` builds the program.
+const PROGRAM: &str = "pkg";
+/// The same for the CPU alone, which is small. The whole program stands in for it where it was not built.
+const SMALL_PROGRAM: &str = "pkg/cpu";
+/// The files of either.
+const BUILT: [&str; 2] = ["tinderbox_web.js", "tinderbox_web_bg.wasm"];
 
 /// A file by its path within the site, with forward slashes.
 pub type Site = BTreeMap<String, Vec<u8>>;
@@ -48,8 +52,11 @@ pub fn page_dir(given: Option<PathBuf>) -> PathBuf {
 pub fn build(page: &Path, run: Option<(&RunDir, &str)>) -> Result<Site> {
     let mut site = Site::new();
     take_folder(&page.join(PAGE), "", &mut site)?;
-    for name in BUILT {
-        site.insert(name.into(), read(page, name)?);
+    let small = if page.join(SMALL_PROGRAM).is_dir() { SMALL_PROGRAM } else { PROGRAM };
+    for (folder, built) in [(PROGRAM, PROGRAM), (SMALL_PROGRAM, small)] {
+        for name in BUILT {
+            site.insert(format!("{folder}/{name}"), read(page, &format!("{built}/{name}"))?);
+        }
     }
     for (name, bytes) in SAMPLE_FILES {
         site.insert(format!("data/{name}.gz"), bytes.to_vec());
@@ -172,6 +179,8 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::{Rng, SeedableRng};
 
+    const WHOLE: [&str; 2] = ["pkg/tinderbox_web.js", "pkg/tinderbox_web_bg.wasm"];
+
     fn page(files: &[&str]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         for name in files {
@@ -184,18 +193,10 @@ mod tests {
 
     #[test]
     fn a_site_has_every_file_of_the_page_and_no_other() {
-        let all = [
-            "page/index.html",
-            "page/views/new.js",
-            "page/.swp",
-            "models/models.json",
-            BUILT[0],
-            BUILT[1],
-            "src/lib.rs",
-        ];
-        let dir = page(&all);
+        let own = ["page/index.html", "page/views/new.js", "page/.swp", "models/models.json", "src/lib.rs"];
+        let dir = page(&[&own[..], &WHOLE].concat());
         let site = build(dir.path(), None).unwrap();
-        for name in ["index.html", "views/new.js", BUILT[1], "models/models.json", "vendor/uPlot.min.css"] {
+        for name in ["index.html", "views/new.js", WHOLE[1], "models/models.json", "vendor/uPlot.min.css"] {
             assert!(site.contains_key(name), "{name}");
         }
         assert!(site.keys().all(|name| !name.contains(".swp") && !name.contains(".rs")), "{:?}", site.keys());
@@ -204,6 +205,14 @@ mod tests {
         assert!(names.eq(site.keys().filter(|name| ![VERSION, "runs.json"].contains(&name.as_str()))));
         std::fs::write(dir.path().join("page/index.html"), "other").unwrap();
         assert_ne!(build(dir.path(), None).unwrap()[VERSION], site[VERSION]);
+        // A small program is taken where it was built, and then whole.
+        let small = "pkg/cpu/tinderbox_web.js";
+        assert_eq!(site[small], b"x");
+        std::fs::create_dir(dir.path().join(SMALL_PROGRAM)).unwrap();
+        std::fs::write(dir.path().join(small), "small").unwrap();
+        assert_eq!(build(dir.path(), None).unwrap_err().advice(), Some(&Advice::BuildPage));
+        std::fs::write(dir.path().join("pkg/cpu/tinderbox_web_bg.wasm"), "small").unwrap();
+        assert_eq!(build(dir.path(), None).unwrap()[small], b"small");
     }
 
     #[test]
@@ -216,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_list_of_models_names_files_and_no_paths() {
-        let dir = page(&["page/index.html", BUILT[0], BUILT[1]]);
+        let dir = page(&[&["page/index.html"][..], &WHOLE].concat());
         std::fs::create_dir(dir.path().join("models")).unwrap();
         for list in [r#"[{"file": "../../secret"}]"#, r#"[{}]"#, "{"] {
             std::fs::write(dir.path().join("models/models.json"), list).unwrap();

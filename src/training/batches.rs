@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::augmentation::{Change, apply, change};
-use crate::compute::shaders::{self, Source, runs_shaders};
+use crate::compute::shaders::{self, Source, Wgsl};
 use crate::compute::{cpu, is_cpu};
 use crate::data::{ImageShape, Split};
 use crate::random::shuffle;
@@ -29,7 +29,7 @@ pub struct DeviceSplit {
     device_labels: Tensor<1, Int>,
     shape: ImageShape,
     device: Device,
-    shaders: bool,
+    shaders: Option<Wgsl>,
 }
 
 /// The bytes of all images. On the CPU the host's memory is the device's. GPU shaders have no 8-bit type, so
@@ -92,17 +92,17 @@ impl DeviceSplit {
                 .collect();
             Pixels::Packed(Tensor::from_data(TensorData::new(words, [split.len(), words_per_image]), &device))
         };
-        let shaders = runs_shaders(&device);
+        let shaders = Wgsl::of(&device);
         Self { pixels, labels: split.labels.clone(), device_labels, shape: split.shape, device, shaders }
     }
 
     /// The split without shaders of our own, for comparison: batches are composed of burn's operations.
     pub fn without_shaders(self) -> Self {
-        Self { shaders: false, ..self }
+        Self { shaders: None, ..self }
     }
 
-    /// Whether batches are gathered, and may be measured, by shaders of our own.
-    pub fn uses_shaders(&self) -> bool {
+    /// The shaders of our own by which batches are gathered, and may be measured; `None` where there are none.
+    pub fn shaders(&self) -> Option<Wgsl> {
         self.shaders
     }
 
@@ -184,8 +184,8 @@ impl DeviceSplit {
         let ImageShape { channels, height, width } = self.shape;
         let dims = [n, channels, height, width];
         match (&self.pixels, &order.on_device) {
-            (Pixels::Packed(words), Some(on_device)) if self.shaders => {
-                self.gather(words, on_device, &on_device.origin, range)
+            (Pixels::Packed(words), Some(on_device)) if let Some(wgsl) = self.shaders => {
+                self.gather(wgsl, words, on_device, &on_device.origin, range)
             }
             (Pixels::Packed(words), Some(OnDevice { indices, .. })) => {
                 let changes = order.changes.get(range.clone()).unwrap_or_default();
@@ -213,9 +213,9 @@ impl DeviceSplit {
     /// The next `n` images of an order, from the position that is the first number of `position`, on the device. `None` where
     /// batches are not gathered by a shader.
     pub fn batch_at(&self, order: &Order, position: &Tensor<1, Int>, n: usize) -> Option<Batch> {
-        match (&self.pixels, &order.on_device) {
-            (Pixels::Packed(words), Some(on_device)) if self.shaders => {
-                Some(self.gather(words, on_device, position, 0..n))
+        match (self.shaders, &self.pixels, &order.on_device) {
+            (Some(wgsl), Pixels::Packed(words), Some(on_device)) => {
+                Some(self.gather(wgsl, words, on_device, position, 0..n))
             }
             _ => None,
         }
@@ -223,6 +223,7 @@ impl DeviceSplit {
 
     fn gather(
         &self,
+        wgsl: Wgsl,
         words: &Tensor<2, Int>,
         order: &OnDevice,
         position: &Tensor<1, Int>,
@@ -231,7 +232,7 @@ impl DeviceSplit {
         let OnDevice { indices, changes, .. } = order.clone();
         let (words, labels) = (words.clone(), self.device_labels.clone());
         let (images, labels) =
-            shaders::gather_batch(words, labels, indices, changes, position.clone(), range, self.shape);
+            wgsl.gather_batch(words, labels, [indices, changes], position.clone(), range, self.shape);
         Batch { images, labels }
     }
 }

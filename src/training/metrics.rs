@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batches::DeviceSplit;
 use super::control::{StepControl, Uninterrupted};
-use crate::compute::shaders::{self, VALUES_PER_IMAGE};
+use crate::compute::shaders::VALUES_PER_IMAGE;
 use crate::compute::{LossKind, read};
 use crate::error::{Error, Result};
 use crate::network::Model;
@@ -94,14 +94,14 @@ pub async fn evaluate_with(
     let Measure { loss, classes, batch_size, views } = measure;
     let order = split.in_order();
     let ranges = (0..split.len()).step_by(batch_size).map(|start| start..(start + batch_size).min(split.len()));
-    let Measured { loss, predictions, confidences } = if split.uses_shaders() {
+    let Measured { loss, predictions, confidences } = if let Some(wgsl) = split.shaders() {
         let mut results = Tensor::zeros([split.len(), VALUES_PER_IMAGE], &split.device());
         for range in ranges {
             control.before_measuring(range.start, split.len()).await;
             Error::if_stopped(stop)?;
             let (start, batch) = (range.start, split.batch(&order, range));
             let logits = views.logits(model, batch.images);
-            results = shaders::evaluate(results, logits, batch.labels, start, loss);
+            results = wgsl.evaluate(results, logits, batch.labels, start, loss);
         }
         Measured::of_images(&read(results.flatten(0, 1)).await?)
     } else {
@@ -136,7 +136,7 @@ pub fn evaluation_batch(batch_size: usize) -> usize {
 }
 
 /// What is measured of a batch: the most probable classes `[n]`, their probabilities `[n]`, the mean loss `[1]`. What
-/// [`shaders::evaluate`] computes, composed of burn's operations.
+/// [`Wgsl::evaluate`](crate::compute::shaders::Wgsl::evaluate) computes, composed of burn's operations.
 fn measured(logits: Tensor<2>, labels: Tensor<1, Int>, loss: LossKind) -> [Tensor<1>; VALUES_PER_IMAGE] {
     let predictions = logits.clone().argmax(1).flatten::<1>(0, 1).float();
     let confidences = softmax(logits.clone(), 1).max_dim(1).flatten::<1>(0, 1);

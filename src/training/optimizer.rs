@@ -44,11 +44,22 @@ pub struct Groups {
     pub norm_rate: f64,
     /// Steps after which the bias of a whitening layer stays as it is.
     pub whitening_steps: u64,
+    /// Whether that bias is stepped as batch normalization's offsets are, at a rate that falls to 0 in those steps.
+    pub whitening_fades: bool,
 }
 
 impl Groups {
     /// None is stepped apart.
-    const ALIKE: Self = Self { norm_rate: 1.0, whitening_steps: u64::MAX };
+    const ALIKE: Self = Self { norm_rate: 1.0, whitening_steps: u64::MAX, whitening_fades: false };
+
+    /// What the learning rate of a whitening layer's bias is multiplied by in a step, counted from 1; 0 where it stays.
+    fn whitening_rate(&self, step: u64) -> f64 {
+        match step <= self.whitening_steps {
+            true if self.whitening_fades => 1.0 - (step - 1) as f64 / self.whitening_steps as f64,
+            true => 1.0,
+            false => 0.0,
+        }
+    }
 }
 
 impl Optimizer {
@@ -89,8 +100,9 @@ impl Optimizer {
         self.steps += 1;
         let device = model.devices().into_iter().next().unwrap_or_default().inner();
         let sizes = || model.network().trained().map(|parameter| parameter.len() as usize).collect();
-        let Groups { norm_rate, whitening_steps } = self.groups;
-        let apart = norm_rate != 1.0 || self.steps > whitening_steps;
+        let Groups { norm_rate, whitening_fades, .. } = self.groups;
+        let whitening_rate = self.groups.whitening_rate(self.steps);
+        let apart = norm_rate != 1.0 || whitening_rate != 1.0;
         let groups = apart.then(|| model.network().trained().map(|parameter| parameter.group).collect());
         let moments = std::mem::replace(&mut self.moments, Moments::Host(Vec::new()));
         let mut walk = Walk {
@@ -98,7 +110,8 @@ impl Optimizer {
             factors: Factors::of(self.config, learning_rate, self.steps),
             gradient_scale: self.gradient_scale,
             norm_rate,
-            holds_whitening: self.steps > whitening_steps,
+            whitening_rate,
+            whitening_scale: if whitening_fades { norm_rate } else { 1.0 },
             groups: groups.unwrap_or_default(),
             gradients,
             others: others.map(Cursor::new),
@@ -309,13 +322,16 @@ mod tests {
         let layers = "whiten, gelu, norm scale off, gelu, flatten, linear classes";
         let config = OptimizerConfig::Sgd { momentum: 0.5, nesterov: true, weight_decay: 0.0 };
         let alike = changes(layers, &mut Optimizer::new(config));
-        let groups = Groups { norm_rate: 8.0, whitening_steps: 0 };
-        let apart = changes(layers, &mut Optimizer::new(config).with_groups(groups));
         assert_eq!(alike.keys().collect::<Vec<_>>(), ["0.bias", "2.bias", "5.bias", "5.weight"]);
-        for (name, factor) in [("0.bias", 0.0), ("2.bias", 8.0), ("5.bias", 1.0), ("5.weight", 1.0)] {
-            assert!(alike[name].iter().any(|change| change.abs() > 1e-4), "{name}");
-            for (alike, apart) in alike[name].iter().zip(&apart[name]) {
-                assert!((alike * factor - apart).abs() < 1e-5, "{name}: {alike} {apart}");
+        // In the third step: over, not yet over, and half faded out.
+        for (whitening_steps, whitening_fades, of_whitening) in [(2, false, 0.0), (4, false, 1.0), (4, true, 4.0)] {
+            let groups = Groups { norm_rate: 8.0, whitening_steps, whitening_fades };
+            let apart = changes(layers, &mut Optimizer { steps: 2, groups, ..Optimizer::new(config) });
+            for (name, factor) in [("0.bias", of_whitening), ("2.bias", 8.0), ("5.bias", 1.0), ("5.weight", 1.0)] {
+                assert!(alike[name].iter().any(|change| change.abs() > 1e-4), "{name}");
+                for (alike, apart) in alike[name].iter().zip(&apart[name]) {
+                    assert!((alike * factor - apart).abs() < 1e-5, "{name}: {alike} {apart}");
+                }
             }
         }
     }

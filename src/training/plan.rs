@@ -114,7 +114,10 @@ impl Plan {
     pub fn start_from(&self, model: Model) -> TrainState {
         let Recipe { optimizer, norm_rate, whitening_epochs, lookahead, .. } = self.recipe;
         let whitening_steps = whitening_epochs.map_or(u64::MAX, |epochs| (epochs * self.ranges.len()) as u64);
-        let optimizer = self.step.optimizer(optimizer).with_groups(Groups { norm_rate, whitening_steps });
+        // As published with Muon: its bias goes with the offsets, and fades out.
+        let whitening_fades = matches!(optimizer, OptimizerConfig::Muon { .. });
+        let groups = Groups { norm_rate, whitening_steps, whitening_fades };
+        let optimizer = self.step.optimizer(optimizer).with_groups(groups);
         let optimizer = if lookahead.is_on() { optimizer.with_slow_weights(&model) } else { optimizer };
         TrainState { model, optimizer, progress: Progress::default() }
     }

@@ -15,7 +15,7 @@ use super::plan::Plan;
 use super::state::TrainState;
 use super::step::Step;
 use crate::compute::replay::{Prepared, Replay};
-use crate::compute::shaders::{self, Place};
+use crate::compute::shaders::{self, Place, Wgsl};
 use crate::compute::{failure, read};
 use crate::error::{Error, Result};
 use crate::network::flat::Cursor;
@@ -72,6 +72,7 @@ struct Kept {
     /// One a step of the epoch.
     losses: Tensor<1>,
     buffers: shaders::Resident,
+    wgsl: Wgsl,
     batch: usize,
     seed: u64,
 }
@@ -86,7 +87,7 @@ impl Resident {
         train_set: &Rc<DeviceSplit>,
         at_once: usize,
     ) -> Option<Self> {
-        let rule = state.optimizer.rule().filter(|_| train_set.uses_shaders())?;
+        let (wgsl, rule) = (train_set.shaders()?, state.optimizer.rule()?);
         let device = device.clone().inner();
         let mut tensors = Tensors::default();
         state.model.visit(&mut tensors);
@@ -104,7 +105,7 @@ impl Resident {
         let buffers =
             shaders::Resident::new(&values, [moment(0), moment(1)], &progress, &losses, places.clone(), rule)?;
         buffers.fill(tensors.parts.into_iter().map(|(tensor, _)| tensor).collect())?;
-        state.model = state.model.clone().map(&mut Views { values: &values, places: places.iter() });
+        state.model = state.model.clone().map(&mut Views { buffers: &buffers, places: places.iter() });
         let kept = Kept {
             step: plan.step(),
             train_set: Rc::clone(train_set),
@@ -116,6 +117,7 @@ impl Resident {
             progress,
             losses,
             buffers,
+            wgsl,
             batch: plan.ranges().first()?.len(),
             seed: plan.seed(),
         };
@@ -294,14 +296,14 @@ impl Kept {
     /// The step, operation by operation.
     fn plainly(&self, n: usize) -> Result<()> {
         let batch = self.train_set.batch_at(&self.order, &self.progress, n).ok_or_else(gone)?;
-        let noise = Noise::on_device(self.seed, self.progress.clone());
+        let noise = Noise::on_device(self.wgsl, self.seed, self.progress.clone());
         let (loss, gradients) = self.step.gradients(&self.model, batch, noise, 1.0);
         let mut tensors = Tensors { gradients: Some(gradients), parts: Vec::new() };
         self.model.visit(&mut tensors);
         self.buffers.update(tensors.parts.into_iter().map(|(tensor, _)| tensor).collect()).ok_or_else(gone)?;
         self.buffers.advance(loss, n).ok_or_else(gone)?;
         // Running statistics are shared by clones of a model.
-        let _ = self.model.clone().map(&mut Views { values: &self.values, places: self.places.iter() });
+        let _ = self.model.clone().map(&mut Views { buffers: &self.buffers, places: self.places.iter() });
         Ok(())
     }
 
@@ -345,7 +347,7 @@ impl ModuleVisitor for Tensors {
 
 /// Replaces every tensor of a network by its place in the buffer of all of them.
 struct Views<'a> {
-    values: &'a Tensor<1>,
+    buffers: &'a shaders::Resident,
     places: std::slice::Iter<'a, Place>,
 }
 
@@ -353,7 +355,7 @@ impl ModuleMapper for Views<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
         let Some(place) = self.places.next() else { return Param::from_mapped_value(id, tensor, mapper) };
-        let view = Tensor::from_inner(shaders::view(self.values.clone(), place.offset, tensor.dims()));
+        let view = Tensor::from_inner(self.buffers.view(place, tensor.dims()));
         let view = if place.trained { view.require_grad() } else { view };
         Param::from_mapped_value(id, view, mapper)
     }

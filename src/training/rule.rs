@@ -47,6 +47,12 @@ impl Factors {
         };
         Self { rate: learning_rate as f32, step_size: (learning_rate / first) as f32, root_correction: second as f32 }
     }
+
+    /// Those at a share of the learning rate.
+    pub fn at(self, share: f64) -> Self {
+        let of = |rate: f32| (f64::from(rate) * share) as f32;
+        Self { rate: of(self.rate), step_size: of(self.step_size), ..self }
+    }
 }
 
 /// A step over whole vectors, composed of burn's operations: new weights and moments.

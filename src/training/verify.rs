@@ -18,7 +18,7 @@ use super::control::Uninterrupted;
 use super::events::{Event, Observer, Observers};
 use super::plan::Plan;
 use super::run::train_with;
-use crate::compute::shaders::{self, Way, runs_shaders};
+use crate::compute::shaders::{self, Way, Wgsl};
 use crate::compute::{Devices, LossKind, cpu_info, read};
 use crate::data::{Dataset, ImageShape};
 use crate::error::{Advice, Error, ErrorKind, Result};
@@ -90,7 +90,7 @@ impl Verification {
 /// # Errors
 /// Device: it failed.
 pub async fn verify(device: &Device) -> Result<Verification> {
-    let mut verification = Verification { checks: Vec::new(), replayed: runs_shaders(device) };
+    let mut verification = Verification { checks: Vec::new(), replayed: Wgsl::of(device).is_some() };
     for (name, recipe, shape) in cases()? {
         let data = Arc::new(Dataset::made_up(shape, STEPS * recipe.batch_size, recipe.batch_size));
         let plan = Plan::new(&recipe, &data)?;
@@ -113,7 +113,7 @@ pub async fn verify(device: &Device) -> Result<Verification> {
             .fold(0.0, f32::max);
         verification.checks.push(Check { what, difference, allowed: 0.0 });
     }
-    if runs_shaders(device) {
+    if Wgsl::of(device).is_some() {
         let (found, expected) = (convolve(device).await?, convolve(&Device::flex()).await?);
         let what = "a convolution of our own: values and gradients".into();
         verification.checks.push(Check { what, difference: distance(&found, &expected), allowed: TOLERANCE });

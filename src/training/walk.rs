@@ -16,8 +16,10 @@ pub(super) struct Walk<'a> {
     pub factors: Factors,
     pub gradient_scale: f64,
     pub norm_rate: f64,
-    /// Whether the bias of a whitening layer stays as it is.
-    pub holds_whitening: bool,
+    /// On the learning rate of a whitening layer's bias; with 0 it stays as it is.
+    pub whitening_rate: f64,
+    /// On its gradient.
+    pub whitening_scale: f64,
     /// The group of every tensor of parameters, where some are stepped apart.
     pub groups: Vec<Group>,
     pub gradients: Gradients,
@@ -30,13 +32,13 @@ pub(super) struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn step<const D: usize>(&mut self, weights: Tensor<D>, gradient: Tensor<D>) -> Tensor<D> {
+    fn step<const D: usize>(&mut self, weights: Tensor<D>, gradient: Tensor<D>, factors: Factors) -> Tensor<D> {
         let (device, dims) = (weights.device(), weights.dims());
         let n = dims.iter().product();
         let first_value = self.seen_values;
         self.seen_values += n;
         self.seen += 1;
-        if let (4, Some(filters)) = (D, Filters::of(self.config, self.factors.rate)) {
+        if let (4, Some(filters)) = (D, Filters::of(self.config, factors.rate)) {
             let rows = dims[0];
             let matrix = |tensor: Tensor<D>| tensor.reshape([rows, n / rows]);
             let velocity = self.moments.part(self.seen - 1, first_value..first_value + n, &device);
@@ -52,14 +54,14 @@ impl Walk<'_> {
                 if let (Ok(weights), Ok(gradient)) = (weights.as_mut_slice::<f32>(), gradient.as_slice::<f32>()) {
                     let mut of_these = moments.iter_mut().map(|moment| &mut moment[first_value..][..n]);
                     let moments = [of_these.next().unwrap_or_default(), of_these.next().unwrap_or_default()];
-                    in_place(self.config, self.factors, weights, gradient, moments);
+                    in_place(self.config, factors, weights, gradient, moments);
                 }
                 Tensor::from_data(weights, &device)
             }
             Moments::Device(moments) => {
                 let of_these = moments.iter().map(|moment| moment[self.seen - 1].clone()).collect();
                 let (weights, gradient) = (weights.reshape([n]), gradient.reshape([n]));
-                let (weights, of_these) = composed(self.config, self.factors, weights, gradient, of_these);
+                let (weights, of_these) = composed(self.config, factors, weights, gradient, of_these);
                 for (moment, new) in moments.iter_mut().zip(of_these) {
                     moment[self.seen - 1] = new;
                 }
@@ -79,14 +81,20 @@ impl ModuleMapper for Walk<'_> {
         let gradient = tensor.grad_remove(&mut self.gradients).unwrap_or_else(|| tensor.clone().inner().zeros_like());
         let gradient = of_others.into_iter().fold(gradient, |sum, other| sum + other);
         let group = self.groups.get(self.seen).copied().unwrap_or_default();
-        if group == Group::Whitening && self.holds_whitening {
+        if group == Group::Whitening && self.whitening_rate == 0.0 {
             self.seen_values += tensor.shape().num_elements();
             self.seen += 1;
             return Param::from_mapped_value(id, tensor, mapper);
         }
-        let scale = if group == Group::Normalization { self.norm_rate } else { 1.0 } / self.gradient_scale;
+        let (scale, rate) = match group {
+            Group::Normalization => (self.norm_rate, 1.0),
+            Group::Whitening => (self.whitening_scale, self.whitening_rate),
+            _ => (1.0, 1.0),
+        };
+        let scale = scale / self.gradient_scale;
         let gradient = if scale == 1.0 { gradient } else { gradient * scale };
-        let weights = Tensor::from_inner(self.step(tensor.inner(), gradient)).require_grad();
+        let stepped = self.step(tensor.inner(), gradient, self.factors.at(rate));
+        let weights = Tensor::from_inner(stepped).require_grad();
         Param::from_mapped_value(id, weights, mapper)
     }
 }

@@ -17,21 +17,24 @@ import { words } from './words.js';
 
 /** @type {Parts} */
 let parts;
-/** @type {Promise<WebAssembly.Module> | undefined} */
-let program;
 
-/** The program, loaded and compiled once for all workers. */
-function loadedProgram() {
-  program ??= load();
-  program.catch(() => {
-    program = undefined; // to be tried again
-  });
+/** @typedef {'cpu' | 'webgpu'} Kind */
+// The one for the CPU is a third as large, and all that is needed until the first answer.
+const PROGRAMS = { cpu: 'pkg/cpu/tinderbox_web_bg.wasm', webgpu: 'pkg/tinderbox_web_bg.wasm' };
+/** @type {Map<Kind, Promise<WebAssembly.Module>>} */
+const programs = new Map();
+
+/** The program for a kind of device, loaded and compiled once for all workers. @param {Kind} kind */
+function loadedProgram(kind) {
+  const program = programs.get(kind) ?? load(kind);
+  programs.set(kind, program);
+  program.catch(() => programs.delete(kind)); // to be tried again
   return program;
 }
 
-/** Loads the program; the state says how much of it is there. */
-async function load() {
-  const { ok, body, status, statusText } = await fetch('pkg/tinderbox_web_bg.wasm');
+/** Loads a program; the state says how much of it is there. @param {Kind} kind */
+async function load(kind) {
+  const { ok, body, status, statusText } = await fetch(PROGRAMS[kind]);
   if (!ok || !body) throw new Error(words.device.notLoaded(`${status} ${statusText}`));
   let loaded = 0;
   const count = new TransformStream({
@@ -97,7 +100,7 @@ async function onCpu(reason) {
   instead(mine, reason ? words.device.again(reason) : words.device.changed);
   change({ device: { ...state.device, kind: 'cpu', phase: 'loading', reason, testing: undefined } });
   try {
-    const compiled = await loadedProgram();
+    const compiled = await loadedProgram('cpu');
     change({ device: { ...state.device, phase: 'starting' } });
     const { device, offers } = await mine.ask('open', ['cpu', compiled]);
     if (mine === client()) await takeOver(mine, { name: device.name }, offers);
@@ -118,7 +121,9 @@ async function tryGpu() {
   $('device').value = 'webgpu';
   change({ device: { ...state.device, reason: '', testing: 'WebGPU' } });
   try {
-    const { device, offers } = await mine.ask('open', ['webgpu', await loadedProgram()]);
+    if (!('gpu' in navigator)) throw new Error(words.device.none);
+    if (!(await navigator.gpu.requestAdapter())) throw new Error(words.device.noAdapter);
+    const { device, offers } = await mine.ask('open', ['webgpu', await loadedProgram('webgpu')]);
     if (trying !== mine) return mine.end(words.device.changed);
     const { name } = device;
     change({ device: { ...state.device, testing: name || 'WebGPU' } });

@@ -27,6 +27,9 @@ async function keptName() {
   return undefined;
 }
 
+/** The program for WebGPU is of no use where there is none. */
+const isOfUse = (file) => 'gpu' in navigator || !file.startsWith('pkg/tinderbox_web');
+
 /** Keeps all files of a version, and then none of any other. */
 async function keep({ version, files }) {
   const cache = await caches.open(NAME + version);
@@ -38,7 +41,7 @@ async function keep({ version, files }) {
     await cache.put(file, redirected ? new Response(body, { headers }) : response);
   };
   try {
-    await Promise.all(files.map(get));
+    await Promise.all(files.filter(isOfUse).map(get));
     await cache.put(WHOLE, new Response(''));
   } catch (error) {
     // all or nothing

@@ -101,6 +101,7 @@ export const words = {
 
   device: {
     none: 'this browser has no WebGPU',
+    noAdapter: 'WebGPU finds no adapter',
     changed: 'the device was changed',
     again: (/** @type {string} */ reason) => `${reason}; start again on the CPU`,
     lost: (/** @type {string} */ reason) => `the GPU was lost (${reason})`,

@@ -2,8 +2,10 @@
 //
 // The page posts {id, call, args}; the answer is {id, result} or {id, error}. While a run trains it also posts
 // {event: ...}. A worker holds one device; to change the device the page starts another worker.
-import init, { Session, change_recipe, draft, layer_kinds, presets, schema } from './pkg/tinderbox_web.js';
+//
+// There are two builds of the same program: one with WebGPU, and a small one for the CPU.
 
+/** @typedef {typeof import('./pkg/tinderbox_web.js') | typeof import('./pkg/cpu/tinderbox_web.js')} Program */
 /** @typedef {import('./store.js').Manifest} Manifest */
 /** @typedef {import('./store.js').Epoch} Epoch */
 /** @typedef {import('./store.js').Network} Network */
@@ -28,7 +30,9 @@ import init, { Session, change_recipe, draft, layer_kinds, presets, schema } fro
 /** A picture to ask about: pixels of a canvas; `seen` are those of a test image, as a network sees it. */
 /** @typedef {{ rgba: ArrayBufferLike, width: number, height: number, seen?: Uint8Array }} Question */
 
-/** @type {Session} */
+/** @type {Program} */
+let program;
+/** @type {Awaited<ReturnType<Program['Session']['open']>>} */
 let session;
 let paused = false;
 
@@ -48,6 +52,7 @@ const turn = () =>
     }
   });
 
+const parsed = (/** @type {string} */ text) => JSON.parse(text);
 const tell = (/** @type {string} */ text) => postMessage({ event: 'train', ...JSON.parse(text) });
 
 // The WebAssembly calls this by its name.
@@ -56,19 +61,15 @@ Object.assign(self, { deviceLost: (/** @type {string} */ reason) => postMessage(
 const calls = {
   /**
    * @param {string} kind
-   * @param {WebAssembly.Module} program
+   * @param {WebAssembly.Module} compiled
    * @returns {Promise<{ device: { name: string }, offers: Offers }>}
    */
-  async open(kind, program) {
-    if (kind === 'webgpu') {
-      // asked before anything is loaded, which the CPU's worker would load again
-      if (!self.navigator.gpu) throw new Error('this browser has no WebGPU');
-      if (!(await navigator.gpu.requestAdapter())) throw new Error('WebGPU finds no adapter');
-    }
-    await init({ module_or_path: program });
-    session = await Session.open(kind);
-    const offers = { presets: JSON.parse(presets()), schema: JSON.parse(schema()), kinds: JSON.parse(layer_kinds()) };
-    return { device: JSON.parse(session.device()), offers };
+  async open(kind, compiled) {
+    program = await (kind === 'webgpu' ? import('./pkg/tinderbox_web.js') : import('./pkg/cpu/tinderbox_web.js'));
+    await program.default({ module_or_path: compiled });
+    session = await program.Session.open(kind);
+    const [presets, schema, kinds] = [program.presets(), program.schema(), program.layer_kinds()].map(parsed);
+    return { device: JSON.parse(session.device()), offers: { presets, schema, kinds } };
   },
   /** @returns {Promise<{ checks: { what: string, difference: number, allowed: number }[], replayed: boolean }>} */
   verify: async () => JSON.parse(await session.verify()),
@@ -105,13 +106,14 @@ const calls = {
    * @returns {{ layers: DraftLayer[], error: string | null }}
    */
   draft: (network, { channels, height, width }, classes) =>
-    JSON.parse(draft(JSON.stringify(network), new Uint32Array([channels, height, width]), classes)),
+    JSON.parse(program.draft(JSON.stringify(network), new Uint32Array([channels, height, width]), classes)),
   /**
    * @param {Recipe} recipe
    * @param {Record<string, string>} changes
    * @returns {Recipe}
    */
-  change_recipe: (recipe, changes) => JSON.parse(change_recipe(JSON.stringify(recipe), JSON.stringify(changes))),
+  change_recipe: (recipe, changes) =>
+    JSON.parse(program.change_recipe(JSON.stringify(recipe), JSON.stringify(changes))),
   /**
    * @param {string} name
    * @param {ArrayBuffer} bytes

@@ -16,6 +16,9 @@ mod control;
 #[cfg(target_family = "wasm")]
 mod data;
 #[cfg(target_family = "wasm")]
+#[cfg_attr(not(feature = "gpu"), path = "no_gpu.rs")]
+mod gpu;
+#[cfg(target_family = "wasm")]
 mod look;
 #[cfg(target_family = "wasm")]
 mod screen;

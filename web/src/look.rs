@@ -57,8 +57,9 @@ impl Session {
     /// Takes the canvases that [`look`](Self::look) draws on: one for the weights of the first layer, then one for each of the
     /// [`stages`](Self::stages).
     pub fn take_looks(&self, canvases: Vec<OffscreenCanvas>) -> Result<(), JsError> {
-        let screens = canvases.into_iter().map(|canvas| Screen::new(canvas, self.gpu()));
-        *self.inside().looks.borrow_mut() = screens.collect::<Result<_, _>>()?;
+        let inside = self.inside();
+        let screens = canvases.into_iter().map(|canvas| Screen::new(canvas, inside.gpu.as_ref()));
+        *inside.looks.borrow_mut() = screens.collect::<Result<_, _>>()?;
         Ok(())
     }
 

@@ -1,11 +1,12 @@
 //! Canvases that the page handed over: drawn on by the shader where burn computes on WebGPU, else as pixels.
 
-use tinderbox::compute::shaders::{Gpu, Layout, Source, Tile, TileGrid, draw_on_cpu};
+use tinderbox::compute::shaders::{Layout, Source, Tile, draw_on_cpu};
 use tinderbox::data::Split;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{ImageData, OffscreenCanvas, OffscreenCanvasRenderingContext2d};
 
+use crate::gpu::{Canvas, Opened};
 use crate::session::Session;
 
 /// A canvas that was handed over by the page.
@@ -15,23 +16,15 @@ pub struct Screen {
 }
 
 enum Painter {
-    Gpu { gpu: Gpu, surface: wgpu::Surface<'static>, format: wgpu::TextureFormat, grid: TileGrid },
+    Gpu(Canvas),
     Cpu(OffscreenCanvasRenderingContext2d),
 }
 
 impl Screen {
-    /// Draws through `gpu` and its instance and adapter, or as pixels without one.
-    pub fn new(canvas: OffscreenCanvas, gpu: Option<(&Gpu, &wgpu::Instance, &wgpu::Adapter)>) -> Result<Self, JsError> {
+    /// Draws through `gpu`, or as pixels without one.
+    pub fn new(canvas: OffscreenCanvas, gpu: Option<&Opened>) -> Result<Self, JsError> {
         let painter = match gpu {
-            Some((gpu, instance, adapter)) => {
-                let target = wgpu::SurfaceTarget::OffscreenCanvas(canvas.clone());
-                let surface = instance.create_surface(target).map_err(|e| JsError::new(&e.to_string()))?;
-                // Not an sRGB format: the images' values are shown as they are.
-                let formats = surface.get_capabilities(adapter).formats;
-                let format = formats.iter().copied().find(|format| !format.is_srgb());
-                let format = format.ok_or_else(|| JsError::new("the canvas has no plain colour format"))?;
-                Painter::Gpu { gpu: gpu.clone(), surface, format, grid: TileGrid::new(gpu, format) }
-            }
+            Some(gpu) => Painter::Gpu(gpu.canvas(&canvas)?),
             None => {
                 let context = canvas.get_context("2d").map_err(readable)?;
                 let context = context.and_then(|context| context.dyn_into().ok());
@@ -43,30 +36,11 @@ impl Screen {
 
     /// Shows tiles of images in the memory of the GPU that draws.
     pub fn draw_source(&self, source: &Source, layout: &Layout, tiles: &[Tile]) -> Result<(), JsError> {
-        let [width, height] = self.resize(layout, tiles);
-        let Painter::Gpu { gpu, surface, format, grid } = &self.painter else {
+        let size = self.resize(layout, tiles);
+        let Painter::Gpu(canvas) = &self.painter else {
             return Err(JsError::new("the images are on a GPU, which does not draw"));
         };
-        surface.configure(
-            &gpu.device,
-            &wgpu::SurfaceConfiguration {
-                usage: wgpu::TextureUsages::RENDER_ATTACHMENT,
-                format: *format,
-                width,
-                height,
-                present_mode: wgpu::PresentMode::Fifo,
-                desired_maximum_frame_latency: 2,
-                alpha_mode: wgpu::CompositeAlphaMode::Opaque,
-                view_formats: Vec::new(),
-                color_space: Default::default(),
-            },
-        );
-        let wgpu::CurrentSurfaceTexture::Success(frame) = surface.get_current_texture() else {
-            return Err(JsError::new("the canvas gives no texture"));
-        };
-        grid.draw(source, layout, tiles, &frame.texture.create_view(&wgpu::TextureViewDescriptor::default()));
-        gpu.queue.present(frame);
-        Ok(())
+        canvas.draw(source, layout, tiles, size)
     }
 
     /// Shows tiles of images in the memory of the host, which draws.
@@ -94,8 +68,8 @@ impl Screen {
 impl Session {
     /// Takes the canvas that [`draw`](Self::draw) draws on. True if the shader does.
     pub fn take_canvas(&self, canvas: OffscreenCanvas) -> Result<bool, JsError> {
-        let screen = Screen::new(canvas, self.gpu())?;
-        let is_gpu = matches!(screen.painter, Painter::Gpu { .. });
+        let screen = Screen::new(canvas, self.inside().gpu.as_ref())?;
+        let is_gpu = matches!(screen.painter, Painter::Gpu(_));
         *self.inside().screen.borrow_mut() = Some(screen);
         Ok(is_gpu)
     }

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use js_sys::Uint8Array;
 use serde::{Deserialize, Serialize};
-use tinderbox::compute::shaders::Gpu;
-use tinderbox::compute::{DeviceInfo, cpu_info, open_browser};
+use tinderbox::compute::{DeviceInfo, cpu_info};
 use tinderbox::data::pictures::{dataset, shape_of};
 use tinderbox::data::{Dataset, Identity, Origin};
 use tinderbox::error::Error;
@@ -20,6 +19,7 @@ use tinderbox::weights::{self, Metadata};
 use wasm_bindgen::prelude::*;
 
 use crate::control::Control;
+use crate::gpu::{self, Opened};
 use crate::screen::Screen;
 use crate::{data, json, thrown, words};
 
@@ -27,7 +27,7 @@ use crate::{data, json, thrown, words};
 pub(crate) struct Inside {
     pub device: Device,
     pub info: DeviceInfo,
-    gpu: Option<(Gpu, burn_wgpu::WgpuSetup)>,
+    pub gpu: Option<Opened>,
     pub data: RefCell<Option<Rc<Data>>>,
     /// The model at hand, and those beside it.
     pub models: RefCell<BTreeMap<u32, Rc<Loaded>>>,
@@ -77,13 +77,8 @@ impl Session {
     /// Starts `webgpu` or `cpu`.
     pub async fn open(kind: String) -> Result<Session, JsError> {
         let (device, info, gpu) = if kind == "webgpu" {
-            let (device, info, setup) = open_browser().await.map_err(thrown)?;
-            setup.device.set_device_lost_callback(|_, reason| tell_lost(&reason));
-            // burn's own handler panics, which in a page ends the worker; whether results are right all the same is what
-            // the comparison with the CPU finds out.
-            setup.device.on_uncaptured_error(std::sync::Arc::new(|e| warn(&e.to_string())));
-            let gpu = Gpu { device: setup.device.clone(), queue: setup.queue.clone() };
-            (device, info, Some((gpu, setup)))
+            let (device, info, gpu) = gpu::open().await.map_err(thrown)?;
+            (device, info, Some(gpu))
         } else {
             (Device::flex(), cpu_info(), None)
         };
@@ -193,18 +188,13 @@ impl Session {
 
     /// Gives the GPU up, as if it were lost: for tests.
     pub fn lose(&self) {
-        if let Some((gpu, _)) = &self.inside.gpu {
-            gpu.device.destroy();
+        if let Some(gpu) = &self.inside.gpu {
+            gpu.lose();
         }
     }
 }
 
 impl Session {
-    /// The GPU that burn computes on, its instance and its adapter; none on the CPU.
-    pub(crate) fn gpu(&self) -> Option<(&Gpu, &wgpu::Instance, &wgpu::Adapter)> {
-        self.inside.gpu.as_ref().map(|(gpu, setup)| (gpu, &setup.instance, &setup.adapter))
-    }
-
     pub(crate) fn inside(&self) -> Rc<Inside> {
         Rc::clone(&self.inside)
     }
@@ -215,19 +205,5 @@ impl Session {
 
     pub(crate) fn model(&self, place: u32) -> Result<Rc<Loaded>, JsError> {
         self.inside.models.borrow().get(&place).cloned().ok_or_else(|| JsError::new("there is no model yet"))
-    }
-}
-
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(js_namespace = console)]
-    fn warn(text: &str);
-}
-
-/// Tells the worker through its function `deviceLost`: a callback of wgpu may hold nothing of JavaScript.
-fn tell_lost(reason: &str) {
-    let told = js_sys::Reflect::get(&js_sys::global(), &"deviceLost".into());
-    if let Some(told) = told.ok().and_then(|told| told.dyn_into::<js_sys::Function>().ok()) {
-        let _ = told.call1(&JsValue::NULL, &reason.into()); // nobody listens in a worker that was ended
     }
 }

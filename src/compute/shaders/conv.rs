@@ -10,6 +10,7 @@ use burn_wgpu::{CubeTensor, into_contiguous};
 use serde::{Deserialize, Serialize};
 
 use super::kernel::{empty, in_rows, run, wgsl};
+use super::terms::Way;
 
 /// Threads in a workgroup, as in the shaders.
 const THREADS: u32 = 64;
@@ -44,15 +45,6 @@ pub struct Sides {
     kernel: usize,
     padding: usize,
     way: Way,
-}
-
-/// How a convolution is computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// By burn's kernels or by ours, whichever is found to be faster.
-    Fastest,
-    /// By ours.
-    Ours,
 }
 
 impl Sides {

@@ -8,10 +8,10 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Wgpu};
 use burn::tensor::{DType, Int, Shape, Tensor};
 
-use super::conv::{Sides, Way};
-use super::dropout::Dropout;
-use super::extension::{Shaders, runs_shaders};
+use super::conv::Sides;
+use super::extension::{Shaders, Wgsl};
 use super::norm;
+use super::terms::{Dropout, Normalized, Way};
 use crate::compute::LossKind;
 use crate::compute::cpu::Activation;
 
@@ -22,7 +22,7 @@ type Tracked = Autodiff<Wgpu, NoCheckpointing>;
 
 /// Whether our shaders can compute with this tensor: they know single precision alone.
 fn computes<const D: usize>(x: &Tensor<D>) -> bool {
-    x.dtype() == DType::F32 && runs_shaders(&x.device())
+    x.dtype() == DType::F32 && Wgsl::of(&x.device()).is_some()
 }
 
 /// Whether they can, and gradients are wanted.
@@ -154,7 +154,7 @@ impl Backward<Wgpu, 1> for MaxPool {
     }
 }
 
-/// Values with a share of them zeroed, as [`apply_dropout`](super::apply_dropout), while training where shaders run; `None`
+/// Values with a share of them zeroed, as [`Wgsl::dropout`] does, while training where shaders run; `None`
 /// elsewhere.
 pub fn drop_out<const D: usize>(x: &Tensor<D>, progress: &Tensor<1, Int>, dropout: Dropout) -> Option<Tensor<D>> {
     if !takes(x) {
@@ -180,16 +180,6 @@ impl Backward<Wgpu, 1> for DropOut {
             grads.register::<Wgpu>(node.id, <Wgpu as Shaders>::dropout(dy, progress, dropout));
         }
     }
-}
-
-/// activation(batch norm(x)) by the statistics of the batch.
-pub struct Normalized {
-    /// `[n, channels, h, w]`.
-    pub output: Tensor<4>,
-    /// The new running mean, `[channels]`, not tracked.
-    pub running_mean: Tensor<1>,
-    /// The new running variance, unbiased, `[channels]`, not tracked.
-    pub running_variance: Tensor<1>,
 }
 
 /// Normalizes by the batch, applies an activation, and blends the batch into the running mean and variance with the weight

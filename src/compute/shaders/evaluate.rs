@@ -8,9 +8,6 @@ use crate::compute::LossKind;
 
 /// Threads in a workgroup, as in the shader.
 const THREADS: u32 = 64;
-/// The class, its probability, the loss.
-pub const VALUES_PER_IMAGE: usize = 3;
-
 wgsl!(Evaluate, "../../../shaders/evaluate.wgsl");
 
 pub(super) fn launch(results: CubeTensor, inputs: [CubeTensor; 2], start: usize, loss: LossKind) -> CubeTensor {

@@ -8,69 +8,79 @@ use burn::tensor::{Device, Int, Shape, Tensor};
 use burn_wgpu::{CubeBackend, CubeTensor};
 
 use super::conv::{self, Pass, Sides};
-use super::dropout::{self, Dropout};
-use super::{evaluate as evaluation, gather, loss, max_pool, norm};
+use super::terms::Dropout;
+use super::{dropout, evaluate as evaluation, gather, loss, max_pool, norm};
 use crate::compute::LossKind;
 use crate::compute::cpu::Activation;
 use crate::data::ImageShape;
 
-/// Measures a batch: logits `[n, classes]` and labels `[n]` become rows `start..start + n` of `results`, which is
-/// `[images, 3]`: the most probable class, its probability, the loss. The device must
-/// [run shaders](runs_shaders).
-pub fn evaluate(
-    results: Tensor<2>,
-    logits: Tensor<2>,
-    labels: Tensor<1, Int>,
-    start: usize,
-    loss: LossKind,
-) -> Tensor<2> {
-    let (results, logits, labels) = (results.into_dispatch(), logits.into_dispatch(), labels.into_dispatch());
-    Tensor::from_dispatch(Dispatch::evaluate(results, logits, labels, start, loss))
+/// A device that is handed WGSL, and so runs our shaders: wgpu without the features that compile to SPIR-V or Metal's own
+/// language.
+#[derive(Debug, Clone, Copy)]
+pub struct Wgsl(());
+
+impl Wgsl {
+    /// What is asked of this device, with autodiff or without, if it is one.
+    pub fn of(device: &Device) -> Option<Self> {
+        match device.clone().inner().as_dispatch() {
+            DispatchDevice::Cube(device @ cubecl::Device::Wgpu(_)) => {
+                device.client().name().contains("wgsl").then_some(Self(()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Measures a batch: logits `[n, classes]` and labels `[n]` become rows `start..start + n` of `results`, which is
+    /// `[images, 3]`: the most probable class, its probability, the loss.
+    pub fn evaluate(
+        self,
+        results: Tensor<2>,
+        logits: Tensor<2>,
+        labels: Tensor<1, Int>,
+        start: usize,
+        loss: LossKind,
+    ) -> Tensor<2> {
+        let (results, logits, labels) = (results.into_dispatch(), logits.into_dispatch(), labels.into_dispatch());
+        Tensor::from_dispatch(Dispatch::evaluate(results, logits, labels, start, loss))
+    }
+
+    /// Gathers the images at positions `range` of an order, counted from the first number of `position`: values
+    /// `[images, channels, height, width]` from 0 to 1, and labels `[images]`.
+    ///
+    /// `pixels` is `[n, ceil(shape.len() / 4)]`, four a word; `labels` is `[n]`; `order` and `changes` are as long as each
+    /// other, the images and what is done to each, as [`encode`](super::encode) writes it.
+    pub fn gather_batch(
+        self,
+        pixels: Tensor<2, Int>,
+        labels: Tensor<1, Int>,
+        [order, changes]: [Tensor<1, Int>; 2],
+        position: Tensor<1, Int>,
+        range: Range<usize>,
+        shape: ImageShape,
+    ) -> (Tensor<4>, Tensor<1, Int>) {
+        let (values, labels) = Dispatch::gather(
+            pixels.into_dispatch(),
+            labels.into_dispatch(),
+            order.into_dispatch(),
+            changes.into_dispatch(),
+            position.into_dispatch(),
+            range,
+            shape,
+        );
+        (Tensor::from_dispatch(values), Tensor::from_dispatch(labels))
+    }
+
+    /// Values with a share of them zeroed and the others scaled up, in the step that `progress` says: its second number is the step
+    /// of the epoch, its third the epoch.
+    pub fn dropout<const D: usize>(self, x: Tensor<D>, progress: Tensor<1, Int>, dropout: Dropout) -> Tensor<D> {
+        Tensor::from_dispatch(Dispatch::dropout(x.into_dispatch(), progress.into_dispatch(), dropout))
+    }
 }
 
-/// Gathers the images at positions `range` of an order, counted from the first number of `position`: values `[images, channels, height, width]` from
-/// 0 to 1, and labels `[images]`.
-///
-/// `pixels` is `[n, ceil(shape.len() / 4)]`, four a word; `labels` is `[n]`; `order` and `changes` are as long as each
-/// other, the images and what is done to each, as [`encode`](super::encode) writes it. The device must
-/// [run shaders](runs_shaders).
-pub fn gather_batch(
-    pixels: Tensor<2, Int>,
-    labels: Tensor<1, Int>,
-    order: Tensor<1, Int>,
-    changes: Tensor<1, Int>,
-    position: Tensor<1, Int>,
-    range: Range<usize>,
-    shape: ImageShape,
-) -> (Tensor<4>, Tensor<1, Int>) {
-    let (values, labels) = Dispatch::gather(
-        pixels.into_dispatch(),
-        labels.into_dispatch(),
-        order.into_dispatch(),
-        changes.into_dispatch(),
-        position.into_dispatch(),
-        range,
-        shape,
-    );
-    (Tensor::from_dispatch(values), Tensor::from_dispatch(labels))
-}
-
-/// `values[offset..]` as a tensor of sides `dims`, which shares their memory: what is written to one is read from the other.
-/// The device must [run shaders](runs_shaders), and the offset be one of a [`Place`](super::Place).
-pub fn view<const D: usize>(values: Tensor<1>, offset: usize, dims: [usize; D]) -> Tensor<D> {
-    Tensor::from_dispatch(Dispatch::view(values.into_dispatch(), offset, Shape::new(dims)))
-}
-
-/// Values with a share of them zeroed and the others scaled up, in the step that `progress` says: its second number is the step
-/// of the epoch, its third the epoch. The device must [run shaders](runs_shaders).
-pub fn apply_dropout<const D: usize>(x: Tensor<D>, progress: Tensor<1, Int>, dropout: Dropout) -> Tensor<D> {
-    Tensor::from_dispatch(Dispatch::dropout(x.into_dispatch(), progress.into_dispatch(), dropout))
-}
-
-/// The operations that burn learns here. [`gather_batch`] and [`evaluate()`] are what to call.
+/// The operations that burn learns here. [`Wgsl`] is what to call.
 #[backend_extension(Cube, Fusion)]
 pub trait Shaders: Backend {
-    /// See [`gather_batch`].
+    /// See [`Wgsl::gather_batch`].
     #[fusion(meta = gather::output)]
     fn gather(
         pixels: IntTensor<Self>,
@@ -82,7 +92,7 @@ pub trait Shaders: Backend {
         shape: ImageShape,
     ) -> (FloatTensor<Self>, IntTensor<Self>);
 
-    /// See [`view`].
+    /// See [`Resident::view`](super::Resident::view).
     #[fusion(dtype = values, shape = shape.clone())]
     fn view(values: FloatTensor<Self>, offset: usize, shape: Shape) -> FloatTensor<Self>;
 
@@ -137,11 +147,11 @@ pub trait Shaders: Backend {
     #[fusion(dtype = x, shape = x)]
     fn max_pool_gradient(x: FloatTensor<Self>, dy: FloatTensor<Self>, size: usize) -> FloatTensor<Self>;
 
-    /// See [`apply_dropout`].
+    /// See [`Wgsl::dropout`].
     #[fusion(dtype = x, shape = x)]
     fn dropout(x: FloatTensor<Self>, progress: IntTensor<Self>, dropout: Dropout) -> FloatTensor<Self>;
 
-    /// See [`evaluate()`].
+    /// See [`Wgsl::evaluate`].
     #[fusion(dtype = results, shape = results)]
     fn evaluate(
         results: FloatTensor<Self>,
@@ -228,14 +238,5 @@ impl Shaders for CubeBackend {
         loss: LossKind,
     ) -> CubeTensor {
         evaluation::launch(results, [logits, labels], start, loss)
-    }
-}
-
-/// Whether this device, with autodiff or without, is handed WGSL: wgpu without the features that compile to SPIR-V or
-/// Metal's own language.
-pub fn runs_shaders(device: &Device) -> bool {
-    match device.clone().inner().as_dispatch() {
-        DispatchDevice::Cube(device @ cubecl::Device::Wgpu(_)) => device.client().name().contains("wgsl"),
-        _ => false,
     }
 }

@@ -12,12 +12,6 @@ use crate::data::ImageShape;
 /// Threads in a workgroup, as in the shader.
 const THREADS: u32 = 256;
 
-/// A shift, within 511 pixels, and a mirroring in one word.
-pub fn encode(down: i32, right: i32, flip: bool) -> i32 {
-    let shift = |by: i32| by.clamp(-511, 511) + 512;
-    shift(down) | shift(right) << 10 | i32::from(flip) << 20
-}
-
 wgsl!(GatherBatch, "../../../shaders/gather_batch.wgsl");
 
 /// Shapes and types of what comes out, for the fused backend, which wants to know before it runs.

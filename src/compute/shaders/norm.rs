@@ -6,7 +6,7 @@ use burn::tensor::{DType, Shape};
 use burn_wgpu::{CubeTensor, into_contiguous};
 
 use super::kernel::{empty, run, wgsl};
-use super::resident::ALIGNMENT;
+use super::terms::ALIGNMENT;
 use crate::compute::cpu::Activation;
 
 /// Threads in a workgroup, as in the shaders.

@@ -1,24 +1,21 @@
 //! The state of a training run as buffers that stay on the device and are changed in place: `shaders/update.wgsl`,
 //! `shaders/advance.wgsl`.
 
-use burn::backend::Wgpu;
-use burn::tensor::{Int, Tensor};
+use burn::backend::{Dispatch, Wgpu};
+use burn::tensor::{Int, Shape, Tensor};
 use burn_wgpu::{CubeBackend, CubeTensor, KernelSource, SourceTemplate, into_contiguous};
 use cubecl::bytes::Bytes;
 use cubecl::prelude::KernelId;
 
+use super::extension::Shaders;
 use super::kernel::{in_rows, run, wgsl};
+use super::terms::{HEAD, Place, Rule};
 use crate::compute::Group;
 
 /// Threads in a workgroup, as in the shader.
 const THREADS: u32 = 256;
-/// Every tensor begins at a multiple of this many values: 256 bytes, at which every adapter can bind a buffer.
-pub(super) const ALIGNMENT: usize = 64;
 /// Bindings of the update beside the gradients.
 const OWN_BINDINGS: usize = 4;
-/// Words before the rows of `progress`.
-const HEAD: usize = 4;
-
 /// Puts numbers where a tensor on a wgpu device lies. Work that was handed to the device before sees the old ones.
 pub fn write(tensor: &Tensor<1, Int>, numbers: &[i32]) {
     if let Some(tensor) = on_device_int(tensor.clone()) {
@@ -44,51 +41,9 @@ fn on_device_int(tensor: Tensor<1, Int>) -> Option<CubeTensor> {
     Some(into_contiguous(tensor.client.clone().resolve_tensor_int::<CubeBackend>(tensor)))
 }
 
-/// A tensor of a network within the one buffer of all its values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Place {
-    /// Values before it.
-    pub offset: usize,
-    /// Its values.
-    pub len: usize,
-    /// Whether an optimizer steps it; else its newest value is taken over.
-    pub trained: bool,
-    /// Whether it is stepped apart from the others.
-    pub group: Group,
-}
-
-impl Place {
-    /// Tensors of these lengths, trained or not, one behind the other; and the length of the buffer.
-    pub fn row(tensors: impl IntoIterator<Item = (usize, bool, Group)>) -> (Vec<Self>, usize) {
-        let mut end = 0;
-        let places = tensors.into_iter().map(|(len, trained, group)| {
-            let offset = end;
-            end += len.next_multiple_of(ALIGNMENT);
-            Self { offset, len, trained, group }
-        });
-        (places.collect(), end)
-    }
-}
-
-/// How parameters are stepped, in the shader's numbers.
-#[derive(Debug, Clone, Copy)]
-pub struct Rule {
-    /// 0 SGD, 1 Adam, 2 AdamW.
-    pub kind: u32,
-    /// SGD's momentum, 0 for none.
-    pub momentum: f32,
-    /// Whether it is Nesterov's.
-    pub nesterov: bool,
-    /// The weight decay.
-    pub decay: f32,
-    /// On every gradient.
-    pub scale: f32,
-    /// On the gradients of batch normalization's scales and offsets too.
-    pub norm_rate: f32,
-}
-
 /// The buffers. All of them stay where they are as long as this lives.
 pub struct Resident {
+    whole: Tensor<1>,
     values: CubeTensor,
     moments: [CubeTensor; 2],
     progress: CubeTensor,
@@ -110,6 +65,7 @@ impl Resident {
     ) -> Option<Self> {
         let [first, second] = moments;
         Some(Self {
+            whole: values.clone(),
             values: on_device(values.clone())?,
             moments: [on_device(first.clone())?, on_device(second.clone())?],
             progress: on_device_int(progress.clone())?,
@@ -117,6 +73,13 @@ impl Resident {
             places,
             rule,
         })
+    }
+
+    /// The values at a place as a tensor of sides `dims`, which shares their memory: what is written to one is read from the
+    /// other.
+    pub fn view<const D: usize>(&self, place: &Place, dims: [usize; D]) -> Tensor<D> {
+        let whole = self.whole.clone().into_dispatch();
+        Tensor::from_dispatch(Dispatch::view(whole, place.offset, Shape::new(dims)))
     }
 
     /// Takes over all values as they are.
@@ -185,11 +148,6 @@ impl Resident {
         let handle = handle.offset_end(4 * behind as u64);
         self.progress.client.write(&handle, Bytes::from_elems(words.to_vec()));
     }
-}
-
-/// Words of the progress of so many steps.
-pub fn progress_words(steps: usize) -> usize {
-    HEAD + 4 * steps
 }
 
 wgsl!(Advance, "../../../shaders/advance.wgsl");

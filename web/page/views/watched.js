@@ -91,7 +91,8 @@ function row(run) {
   };
   const { recipe, device, last, best } = run;
   const about = element('details', {}, element('summary', run.name), element('p', words.watched.device(device)));
-  about.append(element('pre', JSON.stringify(recipe, null, 1)));
+  // It scrolls, by keys too.
+  about.append(element('pre', { textContent: JSON.stringify(recipe, null, 1), tabIndex: 0 }));
   const numbers = [best === null ? '–' : words.percent(best, 2), last?.test_loss.toFixed(4) ?? '–'];
   const texts = [words.watched.how(run), run.data, words.network.named(recipe.network), ...numbers];
   const report = run.report
