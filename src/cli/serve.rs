@@ -38,7 +38,8 @@ pub struct ServeArgs {
 
 pub fn run(args: ServeArgs) -> Result<()> {
     let run = args.run.map(RunDir::open).transpose()?;
-    let site = site::build(&site::page_dir(args.page), run.as_ref().map(|dir| (dir, args.checkpoint.name())))?;
+    let mut site = site::build(&site::page_dir(args.page), run.as_ref().map(|dir| (dir, args.checkpoint.name())))?;
+    site::add_samples(&mut site);
     let runs = site::Watched::new(args.out);
     if !args.host.is_loopback() {
         let runs = runs.root().display();

@@ -48,14 +48,23 @@ pub fn load(identity: &Identity, data_dir: Option<&Path>, notices: Notices<'_>) 
         Identity::MnistSample => source::sample(),
         Identity::Idx(dir) => source::idx_folder(dir, None),
         Identity::Folder(dir) => folder::load(dir, notices),
-        Identity::Cifar10 => {
-            let places: Vec<PathBuf> = source::named_folders(data_dir).chain(["data".into()]).collect();
-            cifar::load(&places, notices)
-        }
+        Identity::Cifar10 => cifar::load(&places_of_cifar10(data_dir), notices),
         Identity::Mnist => source::mnist(data_dir, notices),
         Identity::Own(name) => {
             let message = format!("the pictures of '{name}' are in the page that they were given to");
             Err(Error::new(ErrorKind::MissingData, message).advise(Advice::OtherDataset))
         }
     }
+}
+
+#[cfg(feature = "native")]
+fn places_of_cifar10(data_dir: Option<&Path>) -> Vec<PathBuf> {
+    source::named_folders(data_dir).chain(["data".into()]).collect()
+}
+
+/// A few images of CIFAR-10 for a page to fetch, as two files of its layout with their names. `None` where CIFAR-10 is not
+/// unpacked on this machine, in the folder that `TINDERBOX_DATA` names or in `data`; nothing is downloaded.
+#[cfg(feature = "native")]
+pub fn cifar10_sample() -> Option<Vec<(&'static str, Vec<u8>)>> {
+    cifar::sample(&places_of_cifar10(None))
 }

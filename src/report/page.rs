@@ -56,6 +56,7 @@ pub fn render(experiment: &Experiment, detail: Option<&Detail<'_>>) -> Result<St
             ("uplot_css", CHART_LIBRARY[1].1),
             ("js", include_str!("page/page.js")),
             ("uplot_js", CHART_LIBRARY[0].1),
+            ("charts_js", CHART_LIBRARY[2].1),
         ],
     ))
 }
@@ -229,10 +230,11 @@ pub fn run_intro(recipe: &Recipe, device: &str, parameters: u64, seconds: f64, e
     )]
 }
 
-/// uPlot, the charts of reports and of the page; its licence is in `page/LICENSE-uPlot`.
-pub const CHART_LIBRARY: [(&str, &str); 2] = [
+/// uPlot, of which the licence is in `page/LICENSE-uPlot`, and the charts that reports and the page make with it.
+pub const CHART_LIBRARY: [(&str, &str); 3] = [
     ("uPlot.iife.min.js", include_str!("page/uPlot.iife.min.js")),
     ("uPlot.min.css", include_str!("page/uPlot.min.css")),
+    ("charts.js", include_str!("page/charts.js")),
 ];
 
 /// Text for HTML.

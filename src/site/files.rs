@@ -14,7 +14,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
-use crate::data::SAMPLE_FILES;
+use crate::data::{SAMPLE_FILES, cifar10_sample};
 use crate::error::{Advice, Error, ErrorKind, Result};
 use crate::files::{make_folder, sha256, write_atomically};
 use crate::report::page::CHART_LIBRARY;
@@ -25,6 +25,8 @@ use crate::weights;
 const PAGE: &str = "page";
 /// The version of the site and the names of its files, for `offline.js`.
 const VERSION: &str = "version.json";
+/// Which data sets the page can fetch beside the digits.
+const SAMPLES: &str = "data/samples.json";
 /// Where `wasm-pack` builds the program.
 const PROGRAM: &str = "pkg";
 /// The same for the CPU alone, which is small. The whole program stands in for it where it was not built.
@@ -83,7 +85,17 @@ pub fn build(page: &Path, run: Option<(&RunDir, &str)>) -> Result<Site> {
     site.insert(VERSION.into(), version_of(&site).to_string().into_bytes());
     // Where nobody looks at runs there are none; `serve` answers for this name.
     site.insert("runs.json".into(), json!({"live": false, "count": 0, "runs": []}).to_string().into_bytes());
+    site.insert(SAMPLES.into(), b"[]".to_vec());
     Ok(site)
+}
+
+/// Adds a few images of CIFAR-10, where this machine has it. They are not ours to put on the web, so an exported site has none.
+pub fn add_samples(site: &mut Site) {
+    let Some(files) = cifar10_sample() else { return };
+    let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+    let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+    site.insert(SAMPLES.into(), json!([{"name": "cifar10-sample", "files": names, "bytes": bytes}]).to_string().into());
+    site.extend(files.into_iter().map(|(name, bytes)| (format!("data/cifar10-sample/{name}"), bytes)));
 }
 
 /// All files of the site, and a version that is another one whenever one of them was changed.
@@ -202,7 +214,7 @@ mod tests {
         assert!(site.keys().all(|name| !name.contains(".swp") && !name.contains(".rs")), "{:?}", site.keys());
         let told: Value = serde_json::from_slice(&site[VERSION]).unwrap();
         let names = told["files"].as_array().unwrap().iter().filter_map(Value::as_str);
-        assert!(names.eq(site.keys().filter(|name| ![VERSION, "runs.json"].contains(&name.as_str()))));
+        assert!(names.eq(site.keys().filter(|name| ![VERSION, "runs.json", SAMPLES].contains(&name.as_str()))));
         std::fs::write(dir.path().join("page/index.html"), "other").unwrap();
         assert_ne!(build(dir.path(), None).unwrap()[VERSION], site[VERSION]);
         // A small program is taken where it was built, and then whole.

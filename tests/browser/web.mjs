@@ -15,7 +15,8 @@ const require = createRequire(import.meta.url);
 const [program, run, screenshots] = process.argv.slice(2);
 const work = mkdtempSync(path.join(tmpdir(), "tinderbox-web-"));
 const runs = path.join(work, "runs");
-const server = spawn(program, ["serve", run, "--port", "0", "--out", runs], { stdio: ["ignore", "pipe", "inherit"] });
+const env = { ...process.env, TINDERBOX_DATA: process.env.TINDERBOX_TEST_DATA ?? "" };
+const server = spawn(program, ["serve", run, "--port", "0", "--out", runs], { stdio: ["ignore", "pipe", "inherit"], env });
 const url = await new Promise((found, failed) => {
   server.stdout.on("data", (data) => found(/http:\S+/.exec(data)[0]));
   server.on("exit", (code) => failed(new Error(`serve ended with ${code}`)));
@@ -653,6 +654,8 @@ with zipfile.ZipFile(root + ".zip", "w", zipfile.ZIP_DEFLATED) as z:
     for (let i = 1; i <= 5; i++) cut(`data_batch_${i}.bin`, 200);
     cut("test_batch.bin", 200);
     await ready(page);
+    await page.click("#cifar-sample"); // of the set that `serve` found
+    await page.waitForFunction(() => document.getElementById("data-about").textContent.startsWith("CIFAR-10, a sample: 2,000 images to train on and 500 to test"));
     await page.setInputFiles("#file", ["data_batch_1.bin", "test_batch.bin"].map((name) => path.join(folder, name)));
     await page.waitForFunction(() => document.getElementById("data-about").textContent.startsWith("CIFAR-10, your files: 200 images to train on and 200 to test"));
     assert.deepEqual(await page.locator("#preset option").allInnerTexts(), ["cifar10-linear", "cifar10-cnn", "cifar10-vgg11", "cifar10-vgg16", "cifar10-resnet9", "cifar10-fast", "cifar10-muon"]);

@@ -9,11 +9,11 @@ import { ask } from './protocol.js';
 import { state, watch } from './store.js';
 import { takeImage } from './views/ask.js';
 import { onBench } from './views/bench.js';
-import { isData, loadData, showSoon, takeFiles } from './views/data.js';
+import { isData, loadData, offerSamples, showSoon, takeFiles } from './views/data.js';
 import './views/inside.js';
 import './views/network.js';
 import { arePictures, loadPictures, takePictures } from './views/pictures.js';
-import { takeOffers } from './views/recipe.js';
+import { chosenRecipe, takeOffers } from './views/recipe.js';
 import { loadRuns } from './views/runs.js';
 import { onTrain } from './views/train.js';
 import { watchRuns } from './views/watched.js';
@@ -103,9 +103,10 @@ watch(['message'], () => {
   $('message').hidden = !state.message;
 });
 
-Object.assign(globalThis, { tinderboxTest: { ask, state } }); // a way in for the tests
+Object.assign(globalThis, { tinderboxTest: { ask, chosenRecipe, state } }); // a way in for tests and benchmarks
 await Promise.all([loadRuns(), loadPictures()]);
 watchRuns();
+offerSamples().catch(() => {}); // then there are the digits
 if ('serviceWorker' in navigator && isSecureContext)
   watch(['activity'], () => {
     if (state.activity === 'idle') navigator.serviceWorker.register('offline.js').catch(() => {});

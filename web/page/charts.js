@@ -3,17 +3,19 @@ import { state, watch } from './store.js';
 import { words } from './words.js';
 import { $ } from './dom.js';
 
-/** @typedef {(number | null | undefined)[][]} Data x, and y of every curve */
-/** @typedef {{ setData: (data: Data) => void, destroy: () => void }} Chart */
 /** @typedef {import('./store.js').Curves} Curves */
+/** A curve, as src/report/page/charts.js draws it for reports and for this page; `number` is that of its colour. */
 /**
- * @typedef {{ label: string, stroke: string, dash?: number[], alpha?: number, points: boolean, values: [number,
- * number][] }} Curve
+ * @typedef {{
+ *   label: string, points: [number, number][], number: number, hasMarks: boolean, dashed?: boolean,
+ * }} Curve
  */
-
-const [BLUE, ORANGE] = ['#0072b2', '#d55e00']; // as in reports
-/** Strokes of runs beside the one at hand. */
-const OTHERS = ['#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#8a8a8a'];
+/** @typedef {{ setData: (data: unknown) => void, destroy: () => void }} Chart */
+/**
+ * @typedef {{
+ *   dark: MediaQueryList, draw: (into: HTMLElement, options: object) => Chart, joined: (curves: Curve[]) => unknown,
+ * }} Charts
+ */
 
 /** @type {{ element: HTMLElement, labels: string, chart: Chart }[]} */
 let charts = [];
@@ -30,88 +32,50 @@ const byEpoch = ({ history }, key) => history.map((epoch) => [epoch.epoch, epoch
 const beside = (key, called) =>
   state.overlaid.map((run, i) => ({
     label: words.charts.ofRun(called, run.name),
-    stroke: OTHERS[i % OTHERS.length],
-    dash: [6, 4],
-    points: false,
-    values: byEpoch(run, key),
+    number: 2 + (i % 5), // the first two colours are those of the run at hand
+    dashed: true,
+    hasMarks: false,
+    points: byEpoch(run, key),
   }));
 
 /** @returns {Curve[]} */
 const losses = () => [
-  { label: words.charts.trainLoss, stroke: BLUE, points: false, values: state.curves.losses },
-  { label: words.charts.testLoss, stroke: ORANGE, points: true, values: byEpoch(state.curves, 'test_loss') },
+  { label: words.charts.trainLoss, number: 0, hasMarks: false, points: state.curves.losses },
+  { label: words.charts.testLoss, number: 1, hasMarks: true, points: byEpoch(state.curves, 'test_loss') },
   ...beside('test_loss', words.charts.testLoss),
 ];
 
 /** @returns {Curve[]} */
 const accuracies = () => [
-  { label: words.charts.accuracy, stroke: ORANGE, points: true, values: byEpoch(state.curves, 'test_accuracy') },
+  { label: words.charts.accuracy, number: 1, hasMarks: true, points: byEpoch(state.curves, 'test_accuracy') },
   ...beside('test_accuracy', words.charts.accuracy),
 ];
 
 /** Draws the curves of the state. */
 function plot() {
-  const { uPlot } = /** @type {any} */ (window); // from a script of its own
-  if (!uPlot) return;
+  /** @type {Charts | undefined} */
+  const library = /** @type {any} */ (window).tinderboxCharts; // from a script of its own
+  if (!library) return;
   for (const [id, curves, digits] of /** @type {const} */ ([
     ['loss-chart', losses(), 4],
     ['accuracy-chart', accuracies(), 2],
   ])) {
-    const into = $(id),
-      labels = curves.map(({ label }) => label).join('\n');
-    const data = uPlot.join(curves.map(({ values }) => [values.map(([x]) => x), values.map(([, y]) => y)]));
+    const into = $(id);
+    const labels = curves.map(({ label }) => label).join('\n');
     const there = charts.find(({ element }) => element === into);
     if (there?.labels === labels) {
-      there.chart.setData(data);
+      there.chart.setData(library.joined(curves));
       continue;
     }
     there?.chart.destroy();
     charts = charts.filter((chart) => chart !== there);
-    charts.push({ element: into, labels, chart: chart(uPlot, curves, digits, data, into) });
+    const x = { label: words.charts.epoch, text: (/** @type {number} */ epoch) => epoch.toFixed(2), isWhole: true };
+    charts.push({
+      element: into,
+      labels,
+      chart: library.draw(into, { height: 190, ink: '--ink', x, y: { digits }, curves }),
+    });
   }
-}
-
-/**
- * @param {any} uPlot
- * @param {Curve[]} curves
- * @param {number} digits of the values
- * @param {Data} data
- * @param {HTMLElement} into
- * @returns {Chart}
- */
-function chart(uPlot, curves, digits, data, into) {
-  const style = getComputedStyle(document.body);
-  const stroke = style.getPropertyValue('--ink'),
-    grid = { stroke: style.getPropertyValue('--line'), width: 1 };
-  // Under the pointer, else the last one.
-  const value =
-    (/** @type {number} */ digits) =>
-    (/** @type {{ data: Data }} */ { data }, /** @type {number | null | undefined} */ y, /** @type {number} */ curve) =>
-      (y ?? data[curve].findLast((y) => y !== null && y !== undefined))?.toFixed(digits) ?? '–';
-  const series = curves.map(({ label, stroke, dash, points }) => ({
-    label,
-    stroke,
-    dash,
-    width: 2,
-    spanGaps: true,
-    points: { show: points },
-    value: value(digits),
-  }));
-  return new uPlot(
-    {
-      width: Math.max(240, into.clientWidth),
-      height: 190,
-      cursor: { drag: { x: false, y: false } },
-      scales: { x: { time: false } },
-      axes: [
-        { stroke, grid, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] },
-        { stroke, grid, size: 64 },
-      ],
-      series: [{ label: words.charts.epoch, value: value(2) }, ...series],
-    },
-    data,
-    into,
-  );
 }
 
 let [drawn, planned] = [0, 0];

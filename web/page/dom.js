@@ -3,7 +3,8 @@
 /**
  * The elements that are more than an HTMLElement, by their id.
  * @typedef {Record<'shuffle' | 'classify' | 'undo' | 'clear' | 'start' | 'pause' | 'step' | 'stop' | 'further' | 'save'
- *     | 'bench' | 'bench-save' | 'camera' | 'add-class' | 'use-pictures' | 'save-pictures', HTMLButtonElement>
+ *     | 'bench' | 'bench-save' | 'camera' | 'add-class' | 'use-pictures' | 'save-pictures'
+ *     | 'cifar-sample', HTMLButtonElement>
  *   & Record<'device' | 'filter' | 'models' | 'preset' | 'add-layer', HTMLSelectElement>
  *   & Record<'pad' | 'seen', HTMLCanvasElement>
  *   & {

@@ -178,6 +178,8 @@ export const words = {
     theCpu: 'the CPU',
     own: 'your files',
     ownCifar: 'CIFAR-10, your files',
+    cifarSample: 'CIFAR-10, a sample',
+    fetchCifar: (/** @type {number} */ bytes) => `Use a sample of CIFAR-10, in colour (${megabytes(bytes)})`,
     loading: 'loading …',
     reading: 'reading …',
     images: 'Sample images; their labels follow below',

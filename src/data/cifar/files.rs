@@ -1,11 +1,12 @@
 //! Where the files of CIFAR-10 are looked for, and downloaded from.
 
 use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
 
-use super::records::{TEST_FILE, TRAIN_FILES, from_archive, from_files, read_file};
+use super::records::{RECORD, TEST_FILE, TRAIN_FILES, from_archive, from_files, read_file};
 use crate::data::dataset::Loaded;
 use crate::data::download::{self, Remote};
 use crate::data::origin::Origin;
@@ -24,9 +25,7 @@ const MIRRORS: [&str; 1] = ["https://www.cs.toronto.edu/~kriz/"];
 /// Loads the six files from the first of `places` that has them, itself or in `cifar-10-batches-bin`; else from the
 /// archive in the first place, downloaded if it is not there.
 pub(in crate::data) fn load(places: &[PathBuf], notices: Notices<'_>) -> Result<Loaded> {
-    let complete = |dir: &PathBuf| TRAIN_FILES.iter().chain([&TEST_FILE]).all(|name| dir.join(name).is_file());
-    let candidates = places.iter().flat_map(|dir| [dir.join(FOLDER), dir.clone()]);
-    if let Some(dir) = candidates.into_iter().find(complete) {
+    if let Some(dir) = folder(places) {
         let read = |name: &str| {
             let path = dir.join(name);
             let file = File::open(&path).map_err(|e| Error::io("read", &path, e))?;
@@ -48,10 +47,30 @@ pub(in crate::data) fn load(places: &[PathBuf], notices: Notices<'_>) -> Result<
     Ok(Loaded { dataset, origin: Origin::Archive(path) })
 }
 
+/// The folder of the six files, in the first of `places` that has them.
+fn folder(places: &[PathBuf]) -> Option<PathBuf> {
+    let complete = |dir: &PathBuf| TRAIN_FILES.iter().chain([&TEST_FILE]).all(|name| dir.join(name).is_file());
+    places.iter().flat_map(|dir| [dir.join(FOLDER), dir.clone()]).find(complete)
+}
+
+/// Images in [`sample`] of the first train file, and of the test file.
+const SAMPLE: [(&str, usize); 2] = [(TRAIN_FILES[0], 2_000), (TEST_FILE, 500)];
+
+/// The beginnings of two files, which are files of the same kind: what a page can fetch, and train on while one looks on. `None`
+/// where the files are in none of `places`, or cannot be read.
+pub(in crate::data) fn sample(places: &[PathBuf]) -> Option<Vec<(&'static str, Vec<u8>)>> {
+    let dir = folder(places)?;
+    let beginning = |(name, records): (&'static str, usize)| {
+        let (mut bytes, most) = (Vec::new(), (records * RECORD) as u64);
+        File::open(dir.join(name)).ok()?.take(most).read_to_end(&mut bytes).ok()?;
+        Some((name, bytes))
+    };
+    SAMPLE.into_iter().map(beginning).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::cifar::records::RECORD;
     use crate::error::ErrorKind;
     use crate::notice::silent;
     use std::io::Write;
@@ -74,6 +93,8 @@ mod tests {
         assert_eq!(loaded.train.labels, [0, 9, 1, 8, 2, 7, 3, 6, 4, 5]);
         assert_eq!(loaded.test.labels, [5, 4]);
         assert_eq!(loaded.train.image(2).unwrap(), [1; 3072]);
+        let sample = sample(&places).unwrap();
+        assert_eq!(sample, [("data_batch_1.bin", file(0)), ("test_batch.bin", file(5))], "these are short");
 
         let third = folder.join(TRAIN_FILES[2]);
         let mut bad = file(2);

@@ -6,5 +6,5 @@ mod files;
 mod records;
 
 #[cfg(feature = "native")]
-pub(super) use files::load;
+pub(super) use files::{load, sample};
 pub use records::{TEST_FILE, TRAIN_FILES, from_archive, from_files};

@@ -45,6 +45,25 @@ const sample = {
 /** @type {Source} */
 let source = sample;
 
+/** Offers the data sets that the site has beside the digits; a static host has none. */
+export async function offerSamples() {
+  /** @type {{ name: string, files: string[], bytes: number }[]} */
+  const samples = await (await fetched('data/samples.json')).json();
+  const cifar = samples.find(({ name }) => name === 'cifar10-sample');
+  if (!cifar) return;
+  const offer = $('cifar-sample');
+  offer.textContent = words.data.fetchCifar(cifar.bytes);
+  offer.hidden = false;
+  offer.onclick = guarded(async () => {
+    const get = async (/** @type {string} */ name) => {
+      const blob = await (await fetched(`data/${cifar.name}/${name}`)).blob();
+      return { name, blob };
+    };
+    const files = await Promise.all(cifar.files.map(get));
+    await takeSource({ name: words.data.cifarSample, load: () => loadFiles(words.data.cifarSample, files) });
+  });
+}
+
 /** @param {File} file */
 export const isData = (file) => /(-ubyte|\.bin|\.tar)(\.gz)?$/.test(file.name);
 
