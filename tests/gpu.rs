@@ -11,7 +11,7 @@ use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData};
 use common::{Need, gpus, ok, required, skip, tinderbox};
 use serde_json::Value;
-use tinderbox::compute::shaders::{self, Gpu, Layout, Source, Tile, TileGrid, Way, draw_on_cpu};
+use tinderbox::compute::shaders::{self, Gpu, Layout, Source, Tile, TileGrid, Way, Wgsl, draw_on_cpu};
 use tinderbox::compute::{AdapterKind, Devices, LossKind, Request, choose, list};
 use tinderbox::data::{Identity, ImageShape, Split, load};
 use tinderbox::network::{Architecture, Model, Noise, Precision, flat};
@@ -275,9 +275,10 @@ fn a_device_drops_what_the_cpu_drops() {
             let expected = drop(Noise::new(seed, 4, 9, first_image), &Device::flex());
             assert_eq!(drop(Noise::new(seed, 4, 9, first_image), &device), expected);
             if first_image == 0 {
-                let progress = || Tensor::from_data([12, 9, 4, 0], &device);
-                assert_eq!(drop(Noise::on_device(seed, progress()), &device), expected, "{device:?}");
-                assert_eq!(drop(Noise::on_device(seed, progress()), &device.clone().autodiff()), expected);
+                let wgsl = Wgsl::of(&device).expect("wgpu is handed WGSL");
+                let noise = || Noise::on_device(wgsl, seed, Tensor::from_data([12, 9, 4, 0], &device));
+                assert_eq!(drop(noise(), &device), expected, "{device:?}");
+                assert_eq!(drop(noise(), &device.clone().autodiff()), expected);
             }
         }
     }

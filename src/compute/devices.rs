@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 
-use super::adapters::{DeviceInfo, cpu_info, is_cpu};
+use super::info::{DeviceInfo, cpu_info, is_cpu};
 
 /// One or more devices, the main one first, with what they are.
 #[derive(Clone)]

@@ -6,11 +6,9 @@ use std::fmt;
 use burn::tensor::Device;
 use burn_wgpu::WgpuSetup;
 
-use super::adapters::{AdapterKind, DeviceInfo};
-#[cfg(not(target_family = "wasm"))]
-use super::adapters::{Candidate, Handle};
 #[cfg(feature = "vulkan")]
 use super::failure;
+use super::info::{AdapterKind, DeviceInfo};
 #[cfg(not(target_family = "wasm"))]
 use super::shaders::Gpu;
 use crate::error::{Error, ErrorKind, Result};
@@ -23,7 +21,7 @@ const SOFTWARE_BUFFER_BYTES: u64 = 128 << 20;
 
 /// The adapters of one API, through an instance of its own: burn's runtime refuses an instance that spans several.
 #[cfg(not(target_family = "wasm"))]
-pub(super) fn adapters(api: wgpu::Backends) -> Vec<Candidate> {
+pub(super) fn adapters(api: wgpu::Backends) -> Vec<(DeviceInfo, wgpu::Instance, wgpu::Adapter)> {
     if !wgpu::Instance::enabled_backend_features().contains(api) {
         return Vec::new();
     }
@@ -32,11 +30,7 @@ pub(super) fn adapters(api: wgpu::Backends) -> Vec<Candidate> {
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     });
     let adapters = pollster::block_on(instance.enumerate_adapters(api));
-    let candidate = |adapter: wgpu::Adapter| Candidate {
-        info: describe(&adapter),
-        handle: Handle::Wgpu(Box::new((instance.clone(), adapter))),
-    };
-    adapters.into_iter().map(candidate).collect()
+    adapters.into_iter().map(|adapter| (describe(&adapter), instance.clone(), adapter)).collect()
 }
 
 /// What an adapter is.

@@ -8,6 +8,7 @@ pub mod failure;
 #[cfg(feature = "gpu")]
 mod gpu;
 mod group;
+mod info;
 pub mod launches;
 mod loss_kind;
 mod read;
@@ -20,13 +21,14 @@ pub mod shaders;
 #[cfg(feature = "native")]
 pub mod tuning;
 
+pub use adapters::Candidate;
 #[cfg(not(target_family = "wasm"))]
 pub use adapters::list;
-pub use adapters::{AdapterKind, Candidate, DeviceInfo, cpu_info, cpu_model, is_cpu};
 pub use devices::Devices;
 #[cfg(all(feature = "gpu", target_family = "wasm"))]
 pub use gpu::open_browser;
 pub use group::Group;
+pub use info::{AdapterKind, DeviceInfo, cpu_info, cpu_model, is_cpu};
 pub use loss_kind::LossKind;
 pub use read::read;
 pub use request::Request;

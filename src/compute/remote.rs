@@ -20,7 +20,7 @@ use iroh::protocol::Router;
 use iroh::{Endpoint, EndpointId, RelayMode, SecretKey};
 use sha2::{Digest, Sha256};
 
-use super::adapters::{AdapterKind, DeviceInfo};
+use super::info::{AdapterKind, DeviceInfo};
 use crate::error::{Advice, Error, ErrorKind, Result};
 use crate::files::hex;
 use crate::notice::Notice;

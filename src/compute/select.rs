@@ -3,9 +3,10 @@
 //! A run never falls to a software adapter silently: the order is discrete, integrated, virtual GPU, then the
 //! CPU backend. Software adapters (lavapipe, SwiftShader, WARP) are used only when they are named.
 
+use super::adapters::Candidate;
+use super::info::AdapterKind;
 #[cfg(not(target_family = "wasm"))]
-use super::adapters::DeviceInfo;
-use super::adapters::{AdapterKind, Candidate};
+use super::info::DeviceInfo;
 use super::request::Request;
 use crate::error::{Error, ErrorKind, Result};
 

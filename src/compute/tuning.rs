@@ -15,7 +15,7 @@ use cubecl::config::autotune::AutotuneLevel;
 use cubecl::config::cache::CacheConfig;
 use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
 
-use super::adapters::AdapterKind;
+use super::info::AdapterKind;
 
 /// Where cubecl reports that an operation was tuned.
 const TARGET: &str = "cubecl::autotune";

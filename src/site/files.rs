@@ -29,7 +29,7 @@ const VERSION: &str = "version.json";
 const SAMPLES: &str = "data/samples.json";
 /// Where `wasm-pack` builds the program.
 const PROGRAM: &str = "pkg";
-/// The same for the CPU alone, which is small. The whole program stands in for it where it was not built.
+/// Where it is built for the CPU alone, which is small. The whole program stands in for it where it was not built.
 const SMALL_PROGRAM: &str = "pkg/cpu";
 /// The files of either.
 const BUILT: [&str; 2] = ["tinderbox_web.js", "tinderbox_web_bg.wasm"];

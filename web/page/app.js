@@ -1,5 +1,5 @@
 // The page: fills in the words, starts a device, and wires what concerns all parts. All computing is in worker.js.
-import { guarded } from './actions.js';
+import { guarded, say } from './actions.js';
 import { redraw } from './charts.js';
 import { start } from './device.js';
 import { $ } from './dom.js';
@@ -99,9 +99,11 @@ addEventListener('resize', () => {
 });
 
 watch(['message'], () => {
-  $('message').textContent = state.message;
+  $('message-text').textContent = state.message;
   $('message').hidden = !state.message;
 });
+
+$('message-close').onclick = () => say('');
 
 Object.assign(globalThis, { tinderboxTest: { ask, chosenRecipe, state } }); // a way in for tests and benchmarks
 await Promise.all([loadRuns(), loadPictures()]);

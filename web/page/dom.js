@@ -4,13 +4,14 @@
  * The elements that are more than an HTMLElement, by their id.
  * @typedef {Record<'shuffle' | 'classify' | 'undo' | 'clear' | 'start' | 'pause' | 'step' | 'stop' | 'further' | 'save'
  *     | 'bench' | 'bench-save' | 'camera' | 'add-class' | 'use-pictures' | 'save-pictures'
- *     | 'cifar-sample', HTMLButtonElement>
+ *     | 'cifar-sample' | 'empty-layers' | 'message-close', HTMLButtonElement>
  *   & Record<'device' | 'filter' | 'models' | 'preset' | 'add-layer', HTMLSelectElement>
  *   & Record<'pad' | 'seen', HTMLCanvasElement>
  *   & {
  *     file: HTMLInputElement, pictures: HTMLInputElement, beside: HTMLFieldSetElement, recipe: HTMLFormElement,
  *     'bench-table': HTMLTableElement, 'progress-bar': HTMLProgressElement, live: HTMLVideoElement,
  *     'inside-details': HTMLDetailsElement, 'pictures-details': HTMLDetailsElement,
+ *     'more-of-try': HTMLDetailsElement,
  *   }} Elements
  */
 /**
@@ -34,6 +35,15 @@ export function element(tag, properties = {}, ...children) {
   Object.assign(made, typeof properties === 'string' ? { textContent: properties } : properties);
   made.append(...children);
   return made;
+}
+
+/** A row of a list of runs; on a narrow screen every cell says what its column is. @param {HTMLElement[]} cells */
+export function rowOfRun(cells) {
+  const heads = document.querySelectorAll('#runs-table > thead th');
+  cells.forEach((cell, i) => {
+    cell.dataset.label = heads[i]?.textContent ?? '';
+  });
+  return element('tr', {}, ...cells);
 }
 
 /**

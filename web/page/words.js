@@ -12,6 +12,9 @@ const percent = (/** @type {number} */ value, digits = 2) => `${value.toFixed(di
 const counted = (/** @type {number} */ n, /** @type {string} */ one, /** @type {string} */ many) =>
   `${number(n)} ${n === 1 ? one : many}`;
 
+const lossText = (/** @type {number | undefined} */ loss) =>
+  loss === undefined ? '–' : Math.abs(loss) < 1e5 ? loss.toFixed(4) : loss.toExponential(2);
+
 // What everybody knows; other data have the name that they were given.
 /** @type {Record<string, string>} */
 const KNOWN = { mnist: 'MNIST', 'mnist-sample': 'MNIST, a sample', cifar10: 'CIFAR-10' };
@@ -55,6 +58,8 @@ export const words = {
     network: 'The network',
     networkHelp: 'Click a layer to change it; drag it, or use the arrows, to move it.',
     addLayer: 'add a layer',
+    emptyLayers: 'Remove all',
+    closeMessage: 'Close this message',
     asText: 'Choose a known network, or write the layers as text',
     inside: 'What it sees',
     insideHelp:
@@ -83,7 +88,7 @@ export const words = {
     film: 'The camera',
     runs: 'Runs in this browser',
     watched: 'Runs of the program, in the folder that it looks at',
-    runOverlay: 'draw',
+    runOverlay: 'curves',
     runName: 'run',
     runState: 'state',
     runData: 'data',
@@ -114,7 +119,7 @@ export const words = {
       if (phase === 'failed') return 'failed';
       if (phase === 'loading') return loaded ? `loading the program, ${megabytes(loaded)} …` : 'loading the program …';
       if (phase === 'starting') return 'starting …';
-      if (kind === 'webgpu') return `${name ? `${name} · ` : ''}WebGPU · computes what the CPU computes`;
+      if (kind === 'webgpu') return `${name ? `${name} · ` : ''}WebGPU · gives the same results as the CPU`;
       if (testing) return `CPU · ${testing === 'WebGPU' ? 'the GPU' : testing} is being tested …`;
       return `CPU${reason ? ` · ${reason}` : ''}`;
     },
@@ -156,6 +161,7 @@ export const words = {
 
   inside: {
     weights: 'Weights of the first layer',
+    network: (/** @type {string} */ name) => `Of ${name}, the network that answers.`,
     /** @param {import('./worker.js').Stage} stage */
     stage: ({ output, maps, shown }) => {
       const kind = output.includes('x') ? ['map', 'maps'] : ['value', 'values'];
@@ -175,7 +181,8 @@ export const words = {
   },
 
   data: {
-    theCpu: 'the CPU',
+    theCpu: 'CPU',
+    theGpu: 'GPU',
     own: 'your files',
     ownCifar: 'CIFAR-10, your files',
     cifarSample: 'CIFAR-10, a sample',
@@ -190,7 +197,7 @@ export const words = {
     nameOf: (/** @type {NonNullable<State['data']>} */ { identity, name }) => KNOWN[identity] ?? name,
     about: (/** @type {NonNullable<State['data']>} */ data, /** @type {number} */ shown) =>
       `${words.data.nameOf(data)}: ${number(data.train)} images to train on and ${number(data.test)} to test with, ` +
-      `of which ${Math.min(shown, data.test)} are shown; drawn by ${data.drawnBy}.`,
+      `of which ${Math.min(shown, data.test)} are shown; drawn by the ${data.drawnBy}.`,
     measuring: 'testing …',
     measured: (/** @type {number} */ done, /** @type {number} */ images) =>
       `testing, ${number(done)} of ${number(images)} …`,
@@ -200,19 +207,26 @@ export const words = {
 
   recipe: {
     none: 'there is no recipe for these data',
+    changed: (/** @type {string} */ preset) =>
+      `The network is another one now: that of ${preset}, which takes these images.`,
     needsOtherData: (/** @type {string} */ name, /** @type {string} */ dataset) =>
       `The recipe ${name} is for ${KNOWN[dataset] ?? dataset}: drop its files on this page, and the link works.`,
   },
 
   network: {
     named: networkName,
-    about: (/** @type {number} */ layers, /** @type {number} */ parameters) =>
-      `${counted(layers, 'layer', 'layers')}, ${counted(parameters, 'parameter', 'parameters')} to learn`,
+    /** `parameters` are not known where a layer does not fit. */
+    about: (/** @type {number} */ layers, /** @type {number | null} */ parameters) =>
+      counted(layers, 'layer', 'layers') +
+      (parameters === null ? '' : `, ${counted(parameters, 'parameter', 'parameters')} to learn`),
     output: (/** @type {string | null} */ output, /** @type {number} */ parameters) =>
       output === null
         ? ''
         : `→ ${output.replaceAll('x', '×')}${parameters ? `, ${counted(parameters, 'parameter', 'parameters')}` : ''}`,
     add: 'add a layer …',
+    put: (/** @type {string} */ layer) => `Put ${layer} here`,
+    lastLayer: 'linear classes – the last layer: a value for each class',
+    option: (/** @type {string} */ name, /** @type {string} */ about) => `${name} – ${about}`,
     asText: 'the layer as text',
     change: (/** @type {string} */ text) => `Change ${text}`,
     up: (/** @type {string} */ text) => `Move ${text} up`,
@@ -225,9 +239,10 @@ export const words = {
     pause: 'Pause',
     goOn: 'Continue',
     ready: (/** @type {NonNullable<State['data']>} */ data) =>
-      `Start trains a network on ${counted(data.train, 'image', 'images')}, here in this tab.`,
+      `Start trains a network on ${words.data.nameOf(data)}, here in this tab: ` +
+      `${counted(data.train, 'image', 'images')} of ${data.classes.length} classes.`,
     begins: 'training …',
-    compiling: 'compiling kernels for this adapter …',
+    compiling: 'preparing the GPU for this network …',
     stops: 'stopping …',
     endedEarly: 'The run ended early.',
     nothingKept: 'Stopped before the first epoch ended: nothing was kept.',
@@ -243,20 +258,22 @@ export const words = {
       /** @type {number} */ step,
       /** @type {number} */ steps,
       /** @type {number | undefined} */ loss,
-    ) => `training epoch ${epoch} of ${epochs}: step ${step} of ${steps}, loss ${loss?.toFixed(4) ?? '–'}`,
+    ) => `training epoch ${epoch} of ${epochs}: step ${step} of ${steps}, loss ${lossText(loss)}`,
     pausedAt: (
       /** @type {number} */ epoch,
       /** @type {number} */ step,
       /** @type {number} */ steps,
       /** @type {number | undefined} */ loss,
-    ) => `paused in epoch ${Math.max(epoch, 1)} behind step ${step} of ${steps}, loss ${loss?.toFixed(4) ?? '–'}`,
+    ) => `paused in epoch ${Math.max(epoch, 1)} behind step ${step} of ${steps}, loss ${lossText(loss)}`,
     /** `part` is how many test images it was tested on, if not on all. */
     epoch: (/** @type {Epoch} */ epoch, /** @type {number} */ epochs, part = 0) =>
-      `epoch ${epoch.epoch} of ${epochs}: train loss ${epoch.train_loss.toFixed(4)}, ` +
-      `test loss ${epoch.test_loss.toFixed(4)}, accuracy ${percent(epoch.test_accuracy)}` +
+      `epoch ${epoch.epoch} of ${epochs}: train loss ${lossText(epoch.train_loss)}, ` +
+      `test loss ${lossText(epoch.test_loss)}, accuracy ${percent(epoch.test_accuracy)}` +
       `${part ? ` (of ${number(part)} test images)` : ''}, ` +
       `${epoch.seconds.toFixed(2)} s, ${number(Math.round(epoch.images_per_second))} images/s`,
     augmented: (/** @type {number} */ accuracy) => `; with test-time augmentation ${percent(accuracy)}`,
+    done: '; done',
+    tryRate: (/** @type {number} */ rate) => `Train at the learning rate ${rate}`,
     learnsNothing:
       'The network does no better than guessing: try a smaller learning rate, or add norm behind the layers.',
     learnsByHeart:
@@ -292,7 +309,10 @@ export const words = {
     removeClass: (/** @type {string} */ name) => `Remove the class ${name}`,
     reallyRemove: (/** @type {string} */ name, /** @type {number} */ n) =>
       `Remove the class ${name} and its ${counted(n, 'picture', 'pictures')}?`,
-    remove: (/** @type {string} */ name) => `Remove the picture ${name}`,
+    choose: (/** @type {string} */ name) => `Choose the picture ${name}, to remove it`,
+    removeChosen: (/** @type {number} */ n) => `Remove ${counted(n, 'picture', 'pictures')}`,
+    wereThere: (/** @type {number} */ n) =>
+      `${counted(n, 'picture was', 'pictures were')} there already, and ${n === 1 ? 'was' : 'were'} not added again`,
     noFolders: 'expected pictures in folders, one a class, such as cats/1.jpg and dogs/2.jpg',
     leftOut: (/** @type {number} */ n) =>
       `${counted(n, 'file', 'files')} could not be read as a picture, and ${n === 1 ? 'was' : 'were'} left out`,
@@ -307,9 +327,10 @@ export const words = {
       `${usage ? `, which holds ${megabytes(usage)} of at most ${megabytes(quota)} for this page` : ''}.`,
     notKept: (/** @type {string} */ why) => `This browser keeps no runs: ${why}`,
     full: 'its room for this page is used up; delete some runs',
-    how: (/** @type {Run} */ { state, history, epochs }) => {
+    how: (/** @type {Run} */ { state, history, epochs, began }) => {
       const end = { trains: 'trains', done: 'done', stopped: 'stopped' }[state];
-      return `${end}, ${history.length} of ${counted(epochs, 'epoch', 'epochs')}`;
+      const when = new Date(began).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+      return `${end}, ${history.length} of ${counted(epochs, 'epoch', 'epochs')}; ${when}`;
     },
     overlay: (/** @type {string} */ name) => `Draw the curves of ${name}`,
     open: 'Use',

@@ -169,10 +169,13 @@ const calls = {
     }
     return { seen: seen[0], answers };
   },
-  /** @returns {Stage[]} */
-  stages: () => JSON.parse(session.stages()),
-  /** @param {OffscreenCanvas[]} canvases for the weights of the first layer, and for each of the stages */
-  take_looks: (canvases) => session.take_looks(canvases),
+  /** @param {number} most pictures in a row @returns {Stage[]} */
+  stages: (most) => JSON.parse(session.stages(most)),
+  /**
+   * @param {OffscreenCanvas[]} canvases for the weights of the first layer, and for each of the stages
+   * @param {number} most pictures in a row
+   */
+  take_looks: (canvases, most) => session.take_looks(canvases, most),
   /**
    * Draws them.
    * @param {Uint8Array} [seen] an image, as `ask` says that it is seen

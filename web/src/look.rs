@@ -41,23 +41,24 @@ struct Stage {
 
 #[wasm_bindgen]
 impl Session {
-    /// The groups of layers of the model at hand that [`look`](Self::look) shows, as JSON.
-    pub fn stages(&self) -> Result<String, JsError> {
+    /// The groups of layers of the model at hand that [`look`](Self::look) shows, as JSON, with so many pictures in a row at most.
+    pub fn stages(&self, most: u32) -> Result<String, JsError> {
         let model = &self.model(0)?.model;
         let placed: Vec<_> = model.network().placed().collect();
         let stage = |range: std::ops::Range<usize>| {
             let (_, _, output) = placed[range.end - 1];
             let texts: Vec<String> = placed[range].iter().map(|(layer, ..)| layer.to_string()).collect();
             let (maps, shown) = (output.channels(), output.channels().min(MOST));
-            Stage { layers: texts.join(", "), output: output.to_string(), maps, shown, columns: columns(shown) }
+            Stage { layers: texts.join(", "), output: output.to_string(), maps, shown, columns: columns(shown, most) }
         };
         json(&model.network().stages().into_iter().map(stage).collect::<Vec<_>>())
     }
 
     /// Takes the canvases that [`look`](Self::look) draws on: one for the weights of the first layer, then one for each of the
-    /// [`stages`](Self::stages).
-    pub fn take_looks(&self, canvases: Vec<OffscreenCanvas>) -> Result<(), JsError> {
+    /// [`stages`](Self::stages), with so many pictures in a row at most.
+    pub fn take_looks(&self, canvases: Vec<OffscreenCanvas>, most: u32) -> Result<(), JsError> {
         let inside = self.inside();
+        inside.in_a_row.set(most);
         let screens = canvases.into_iter().map(|canvas| Screen::new(canvas, inside.gpu.as_ref()));
         *inside.looks.borrow_mut() = screens.collect::<Result<_, _>>()?;
         Ok(())
@@ -90,7 +91,7 @@ impl Session {
             let Some(screen) = looks.get(i) else { break }; // another model since the canvases were made
             let tile = ((height * (SIDE / height).max(1)) as u32).clamp(8, MOST_SIDE);
             let layout =
-                Layout { columns: columns(shown), tile, gap: if height > 1 { 4 } else { 2 }, background: LINES };
+                Layout { columns: columns(shown, inside.in_a_row.get()), tile, gap: if height > 1 { 4 } else { 2 }, background: LINES };
             let tiles: Vec<Tile> = (0..shown as u32).map(|image| Tile { image, frame: LINES }).collect();
             match (source, split) {
                 (Some(source), _) => screen.draw_source(&source, &layout, &tiles)?,
@@ -113,8 +114,8 @@ impl Session {
 }
 
 /// Tiles in a row, so that few make one row, and many some full ones.
-fn columns(tiles: usize) -> u32 {
-    tiles.clamp(1, 16) as u32
+fn columns(tiles: usize, most: u32) -> u32 {
+    (tiles as u32).min(most).max(1)
 }
 
 /// The weights of the first layer that has some: filters of three channels in colour, of others the first channel.

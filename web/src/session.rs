@@ -34,6 +34,8 @@ pub(crate) struct Inside {
     pub screen: RefCell<Option<Screen>>,
     /// Where the weights of the first layer are drawn, and what the stages of the network make of an image.
     pub looks: RefCell<Vec<Screen>>,
+    /// Pictures in a row of these, at most.
+    pub in_a_row: Cell<u32>,
     pub control: Control,
     pub busy: Cell<bool>,
 }
@@ -90,6 +92,7 @@ impl Session {
             models: RefCell::default(),
             screen: RefCell::default(),
             looks: RefCell::default(),
+            in_a_row: Cell::new(1),
             control: Control::default(),
             busy: Cell::new(false),
         };

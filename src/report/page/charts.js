@@ -7,6 +7,13 @@ globalThis.tinderboxCharts = (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const isThere = (value) => value !== null && value !== undefined;
 
+  const text = (value, digits) => {
+    if (!isThere(value)) return "–";
+    return Math.abs(value) < 1e6 ? value.toFixed(digits) : value.toExponential(2);
+  };
+  // A loss that explodes has more digits than there is room for.
+  const short = (tick) => (Math.abs(tick) < 1e6 ? String(Number(tick.toPrecision(6))) : tick.toExponential(0));
+
   /** What uPlot draws of curves, whose `points` are [x, y]. */
   const joined = (curves) => uPlot.join(curves.map(({ points }) => [points.map(([x]) => x), points.map(([, y]) => y)]));
 
@@ -40,7 +47,7 @@ globalThis.tinderboxCharts = (() => {
       axes: [
         { ...axis, ...(x.isWhole && { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }) },
         // As wide as the longest number.
-        { ...axis, size: (_, texts) => Math.max(58, 16 + 7 * Math.max(0, ...(texts ?? []).map((text) => text.length))) },
+        { ...axis, values: (_, ticks) => ticks.map((tick) => (isThere(tick) ? short(tick) : "")), size: (_, texts) => Math.max(58, 16 + 7 * Math.max(0, ...(texts ?? []).map((text) => text.length))) },
       ],
       series: [
         { label: x.label, value: ({ data }, position) => (isThere(position ?? data[0].at(-1)) ? x.text(position ?? data[0].at(-1)) : "–") },
@@ -50,7 +57,7 @@ globalThis.tinderboxCharts = (() => {
             label, width: 2, spanGaps: true, stroke: colours[place % colours.length],
             dash: dashed || place >= colours.length ? [6, 4] : undefined,
             points: { show: hasMarks },
-            value: ({ data }, _, curve, at) => shown(data[curve], at)?.toFixed(y.digits) ?? "–",
+            value: ({ data }, _, curve, at) => text(shown(data[curve], at), y.digits),
           };
         }),
       ],

@@ -203,10 +203,9 @@ function showAnswers(models, answers) {
           return element('li', {}, element('span', name), meter, element('span', words.percent(100 * probability, 1)));
         }),
       );
-      const latency = element('p', {
-        className: 'soft latency',
-        textContent: words.ask.latency(answers[i].milliseconds),
-      });
+      // While a network trains an answer waits for a step.
+      const waited = state.activity === 'training' ? '' : words.ask.latency(answers[i].milliseconds);
+      const latency = element('p', { className: 'soft latency', textContent: waited });
       column.append(bars, latency);
       return column;
     }),
@@ -240,7 +239,15 @@ watch(['models', 'about', 'beside'], () => {
     ),
   );
 });
+/** Whether the model at hand takes pictures in colour, which cannot be drawn. */
+let inColour = false;
 watch(['about', 'beside'], () => {
+  const was = inColour;
+  inColour = state.about?.shape.channels === 3;
+  if (inColour && !was) {
+    if (strokes.length) putInstead(null);
+    $('more-of-try').open = true; // there pictures are opened
+  }
   askAgain();
 });
 paint();

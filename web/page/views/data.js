@@ -121,6 +121,7 @@ export async function takeSource(other) {
   try {
     await take(other);
     source = other;
+    change({ curves: { name: '', losses: [], history: [] } }); // they are of other data
   } catch (error) {
     showAbout();
     throw error;
@@ -157,7 +158,7 @@ async function newScreen() {
   $('screen').replaceChildren(canvas);
   const offscreen = canvas.transferControlToOffscreen();
   const byShader = await ask('take_canvas', [offscreen], [offscreen]);
-  screen = { of: device, drawnBy: byShader ? 'tile_grid.wgsl' : words.data.theCpu };
+  screen = { of: device, drawnBy: byShader ? words.data.theGpu : words.data.theCpu };
 }
 
 /**

@@ -7,6 +7,8 @@ import { state, watch } from '../store.js';
 import { words } from '../words.js';
 
 const MISTAKES = 18;
+/** Pictures in a row of a stage: on a narrow screen fewer, which can be seen. */
+const inARow = () => (innerWidth < 600 ? 8 : 16);
 
 /** The image that was asked about last, as the network sees it. @type {Uint8Array | null} */
 let seen = null;
@@ -21,6 +23,7 @@ let laidOut = { device: client(), network: '' };
 export function look(image, shape) {
   seen = image;
   $('seen').hidden = !image;
+  $('stages').classList.toggle('unasked', !image);
   if (image && shape) paintPixels($('seen'), image, shape);
   draw();
 }
@@ -42,12 +45,13 @@ async function layOut() {
   if (!device || !about) return;
   const network = JSON.stringify([about.recipe.network, about.shape, about.classes.length]);
   if (laidOut.device === device && laidOut.network === network) return;
-  const stages = await ask('stages');
+  const most = inARow();
+  const stages = await ask('stages', [most]);
   const figures = [[words.inside.weights, ''], ...stages.map((stage) => [stage.layers, words.inside.stage(stage)])];
   const canvases = figures.map(([layers, what], i) => {
     const canvas = element('canvas', { ariaLabel: i ? words.inside.of(layers) : words.inside.weights });
     canvas.setAttribute('role', 'img');
-    canvas.style.maxWidth = i && stages[i - 1].columns < 16 ? `${stages[i - 1].columns * 4}rem` : '';
+    canvas.style.maxWidth = i && stages[i - 1].columns < most ? `${stages[i - 1].columns * 4}rem` : '';
     return {
       canvas,
       figure: element('figure', {}, element('figcaption', {}, element('b', layers), ` ${what}`), canvas),
@@ -55,12 +59,11 @@ async function layOut() {
   });
   $('stages').replaceChildren(...canvases.map(({ figure }) => figure));
   const offscreen = canvases.map(({ canvas }) => canvas.transferControlToOffscreen());
-  await ask('take_looks', [offscreen], offscreen);
+  await ask('take_looks', [offscreen, most], offscreen);
   laidOut = { device, network };
 }
 
 $('inside-details').ontoggle = () => draw();
-watch(['about'], () => draw());
 
 /** A test image as a button that asks the model about it. @param {number} index */
 async function picture(index) {
@@ -156,3 +159,6 @@ watch(['classified', 'data'], () => {
 /** @param {string} scope @param {string} text */
 const scoped = (scope, text) => element('th', { scope, textContent: text });
 $('mistakes').onclick = guarded(showMistakes);
+watch(['about'], () => {
+  $('inside-of').textContent = state.about ? words.inside.network(state.about.name) : '';
+});

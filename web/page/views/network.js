@@ -48,7 +48,8 @@ function paint(draft) {
     for (const control of $('layers').querySelectorAll('button')) control.disabled = true;
   }
   const parameters = draft.layers.reduce((sum, layer) => sum + layer.parameters, 0);
-  $('network-about').textContent = words.network.about(draft.layers.length, parameters);
+  const fits = draft.error === null && draft.layers.every(({ error }) => error === null);
+  $('network-about').textContent = words.network.about(draft.layers.length, fits ? parameters : null);
   $('network-error').textContent = draft.error ?? '';
 }
 
@@ -69,7 +70,12 @@ function block({ text, output, parameters, error }, i) {
   open.setAttribute('aria-expanded', String(opened === i));
   const move = (/** @type {number} */ by) => guarded(() => moved(i, i + by));
   const [up, down] = [button('↑', move(-1), words.network.up(text)), button('↓', move(1), words.network.down(text))];
-  [up.disabled, down.disabled] = [i === 0, i === layers.length - 1];
+  for (const [arrow, isAtEdge] of /** @type {[HTMLElement, boolean][]} */ ([
+    [up, i === 0],
+    [down, i === layers.length - 1],
+  ])) {
+    if (isAtEdge) Object.assign(arrow, { disabled: true }).dataset.edge = '';
+  }
   const remove = button(
     '✕',
     guarded(() => take(layers.filter((_, at) => at !== i))),
@@ -78,6 +84,11 @@ function block({ text, output, parameters, error }, i) {
   const item = element('li', { draggable: true, className: error ? 'wrong' : '' }, open, up, down, remove);
   if (opened === i) item.append(editor(text, i));
   if (error) item.append(element('p', { className: 'refusal', textContent: error }));
+  const missing = /put `([^`]+)` before it/.exec(error ?? '')?.[1];
+  if (missing) {
+    const add = guarded(() => take([...layers.slice(0, i), missing, ...layers.slice(i)]));
+    item.append(Object.assign(button(words.network.put(missing), add), { className: 'fix' }));
+  }
   item.ondragstart = (event) => event.dataTransfer?.setData('application/x-layer', String(i));
   item.ondragover = (event) => {
     if (!event.dataTransfer?.types.includes('application/x-layer')) return;
@@ -158,17 +169,23 @@ function editor(text, i) {
 }
 
 watch(['kinds'], () => {
-  const options = state.kinds.map(({ name, about }) => Object.assign(new Option(name, name), { title: about }));
-  $('add-layer').replaceChildren(new Option(words.network.add, ''), ...options);
+  const options = state.kinds.map(({ name, about, example }) => new Option(words.network.option(name, about), example));
+  const last = new Option(words.network.lastLayer, 'linear classes');
+  $('add-layer').replaceChildren(new Option(words.network.add, ''), ...options, last);
 });
 $('add-layer').onchange = guarded(async () => {
-  const kind = state.kinds.find(({ name }) => name === $('add-layer').value);
+  const added = $('add-layer').value;
   $('add-layer').value = '';
-  if (!kind) return;
-  // Behind the open block, else before the last one, which makes the classes.
-  const at = opened >= 0 ? opened + 1 : Math.max(0, layers.length - 1);
+  if (!added) return;
+  // Behind the open block, else before the last one, if that makes the classes.
+  const beforeLast = layers.at(-1) === 'linear classes' && added !== 'linear classes';
+  const at = opened >= 0 ? opened + 1 : layers.length - (beforeLast ? 1 : 0);
   opened = at;
-  await take([...layers.slice(0, at), kind.example, ...layers.slice(at)]);
+  await take([...layers.slice(0, at), added, ...layers.slice(at)]);
+});
+$('empty-layers').onclick = guarded(async () => {
+  opened = -1;
+  await take([]);
 });
 watch(['recipe', 'data'], () => {
   const { recipe, data } = state;

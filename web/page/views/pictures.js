@@ -21,6 +21,8 @@ const SHOWN = 48;
 const EVERY = 150;
 const IS_IMAGE = /\.(png|jpe?g|bmp|gif|webp|avif)$/i;
 
+/** How long nothing moves after a class got another name, in milliseconds: the pointer may be on a button. */
+const QUIET = 400;
 /** Addresses of the pictures that are shown. @type {WeakMap<Blob, string>} */
 const addresses = new WeakMap();
 
@@ -92,17 +94,27 @@ export async function takePictures(files) {
     const name = image.path.split('/').at(-2) ?? '';
     byClass.set(name, [...(byClass.get(name) ?? []), image]);
   }
-  let left = 0;
-  for (const [name, images] of byClass)
-    left += await add(
+  let [left, again] = [0, 0];
+  for (const [name, images] of byClass) {
+    const found = await add(
       name,
       images.map(({ blob, path }) => ({ blob, name: path.split('/').at(-1) ?? '' })),
     );
+    [left, again] = [left + found.left, again + found.again];
+  }
+  tell({ left, again });
+  $('pictures-details').scrollIntoView({ block: 'start' }); // they may have been dropped anywhere
+}
+
+/** Says what became of files that are not among the pictures. @param {{ left: number, again: number }} found */
+function tell({ left, again }) {
   if (left) say(words.pictures.leftOut(left));
+  else if (again) say(words.pictures.wereThere(again));
 }
 
 /**
- * Adds pictures to a class, which is made if there is none of this name. Returns how many could not be read.
+ * Adds pictures to a class, which is made if there is none of this name. Returns how many were left out, since they
+ * cannot be read, and how many were there already.
  * @param {string} name
  * @param {{ blob: Blob, name: string }[]} files
  */
@@ -111,22 +123,26 @@ async function add(name, files) {
   let left = 0;
   /** @type {Picture[]} */
   const pictures = [];
+  const known = new Set(state.classes.find((of) => of.name === name)?.pictures.map(sameAs));
+  const fresh = files.filter((file) => !known.has(sameAs(file)));
   const before = state.classes.reduce((sum, { pictures }) => sum + pictures.length, 0);
-  if (before + files.length > MOST) throw new Error(words.pictures.tooMany(MOST));
-  for (const { blob, name } of files) {
+  if (before + fresh.length > MOST) throw new Error(words.pictures.tooMany(MOST));
+  for (const { blob, name } of fresh) {
     try {
       pictures.push(await pictureOf(blob, name));
     } catch {
       left += 1;
     }
     if (pictures.length % 50 === 0)
-      $('pictures-about').textContent = words.pictures.reading(pictures.length, files.length);
+      $('pictures-about').textContent = words.pictures.reading(pictures.length, fresh.length);
   }
   const there = state.classes.some((of) => of.name === name);
   const classes = there ? state.classes : [...state.classes, { name, pictures: [] }];
   put(classes.map((of) => (of.name === name ? { name, pictures: [...of.pictures, ...pictures] } : of)));
-  return left;
+  return { left, again: files.length - fresh.length };
 }
+/** What two files have in common that are the same. @param {{ blob: Blob, name: string }} file */
+const sameAs = ({ blob, name }) => `${blob.size} ${name}`;
 
 /** The camera is open for this class. */
 let filmed = -1;
@@ -183,28 +199,33 @@ async function snap() {
   held = false;
 }
 
+/** Pictures that were clicked, to be removed. @type {Set<Picture>} */
+const chosen = new Set();
+
 /** @param {PictureClass} of @param {number} index */
 function card({ name, pictures }, index) {
+  const nameNow = () => state.classes[index]?.name ?? name;
   const title = element('input', { value: name, ariaLabel: words.pictures.nameOf(name), maxLength: 60 });
   title.onchange = guarded(() => {
     const wanted = title.value.trim();
     if (!wanted || /[/\\]/.test(wanted) || state.classes.some((other, i) => i !== index && other.name === wanted)) {
-      title.value = name;
+      title.value = nameNow();
       throw new Error(words.pictures.badName);
     }
+    renamedAt = performance.now();
     put(state.classes.map((of, i) => (i === index ? { ...of, name: wanted } : of)));
   });
   const input = element('input', { type: 'file', multiple: true, accept: 'image/*', className: 'hidden-input' });
   input.onchange = guarded(async () => {
     const files = [...(input.files ?? [])];
-    const left = await add(
-      name,
+    const found = await add(
+      nameNow(),
       files.map((file) => ({ blob: file, name: file.name })),
     );
-    if (left) say(words.pictures.leftOut(left));
+    tell(found);
   });
   const drop = guarded(async () => {
-    if (pictures.length && !confirm(words.pictures.reallyRemove(name, pictures.length))) return;
+    if (pictures.length && !confirm(words.pictures.reallyRemove(nameNow(), pictures.length))) return;
     if (filmed >= 0) await film(filmed);
     put(state.classes.filter((_, i) => i !== index));
   });
@@ -229,8 +250,15 @@ function card({ name, pictures }, index) {
     };
     tools.append(hold);
   }
+  const marked = pictures.filter((picture) => chosen.has(picture));
+  const removeMarked = () => {
+    const left = pictures.filter((picture) => !chosen.has(picture));
+    chosen.clear();
+    put(state.classes.map((of, i) => (i === index ? { ...of, pictures: left } : of)));
+  };
+  if (marked.length) tools.append(button(words.pictures.removeChosen(marked.length), removeMarked));
   const shown = pictures.slice(-SHOWN).reverse();
-  const thumbs = element('div', { className: 'thumbs' }, ...shown.map((picture) => thumb(picture, index)));
+  const thumbs = element('div', { className: 'thumbs' }, ...shown.map(thumb));
   const count = element('p', { className: 'soft', textContent: words.pictures.count(pictures.length) });
   const box = element(
     'div',
@@ -251,25 +279,26 @@ function card({ name, pictures }, index) {
     event.preventDefault();
     event.stopPropagation();
     document.body.classList.remove('dragging');
-    await add(
-      name,
-      files.filter((file) => IS_IMAGE.test(file.name)).map((file) => ({ blob: file, name: file.name })),
+    const images = files.filter((file) => IS_IMAGE.test(file.name));
+    const found = await add(
+      nameNow(),
+      images.map((file) => ({ blob: file, name: file.name })),
     );
+    tell(found);
   });
   return box;
 }
 
-/** @param {Picture} picture @param {number} index */
-function thumb(picture, index) {
+/** A picture, which a click chooses, and another one does not. @param {Picture} picture */
+function thumb(picture) {
   if (!addresses.has(picture.blob)) addresses.set(picture.blob, URL.createObjectURL(picture.blob));
   const image = element('img', { src: addresses.get(picture.blob), alt: picture.name, loading: 'lazy' });
-  const remove = () =>
-    put(
-      state.classes.map((of, i) =>
-        i === index ? { ...of, pictures: of.pictures.filter((other) => other !== picture) } : of,
-      ),
-    );
-  const around = button('', remove, words.pictures.remove(picture.name));
+  const choose = () => {
+    if (!chosen.delete(picture)) chosen.add(picture);
+    paint();
+  };
+  const around = button('', choose, words.pictures.choose(picture.name));
+  around.setAttribute('aria-pressed', String(chosen.has(picture)));
   around.append(image);
   return around;
 }
@@ -331,4 +360,10 @@ async function load(classes) {
   return ask('load_pictures', [words.pictures.own, classes.map(({ name }) => name), all, labels]);
 }
 
-watch(['classes'], paint);
+/** When a class got another name. */
+let renamedAt = -QUIET;
+watch(['classes'], () => {
+  const wait = renamedAt + QUIET - performance.now();
+  if (wait > 0) setTimeout(paint, wait);
+  else paint();
+});

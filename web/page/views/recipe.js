@@ -86,6 +86,7 @@ const offerPresets = () =>
       keep('preset', ''); // what was chosen for other data does not suit these
       keepOptions({});
     }
+    const isOther = offeredFor && offeredFor !== identity;
     offeredFor = identity;
     const dataset = state.data.shape.channels === 1 ? 'mnist' : 'cifar10';
     const fitting = presets.filter((preset) => preset.recipe.dataset === dataset);
@@ -95,6 +96,7 @@ const offerPresets = () =>
     const favourite = fitting.find(({ name }) => favourites.includes(name));
     $('preset').value = (named(settings.preset) ?? favourite ?? fitting[0]).name;
     await usePreset(isOfAddress() ? keptOptions() : {});
+    $('hint').textContent = isOther ? words.recipe.changed($('preset').value) : '';
     const wanted = presets.find(({ name }) => name === settings.preset);
     if (wanted && !isOfAddress()) say(words.recipe.needsOtherData(wanted.name, wanted.recipe.dataset));
   });
@@ -177,6 +179,28 @@ export const changeField = (key, text) =>
     keepOptions(await differences());
     form.show(recipe());
     if (key === 'learning_rate' && state.activity === 'training') await ask('set_learning_rate', [Number(text)]);
+  });
+
+/**
+ * Takes the recipe of a network that was trained, for the images at hand, if they are such as it was trained on; else
+ * nothing.
+ * @param {import('../store.js').Manifest} about
+ * @param {boolean} whole not its network alone
+ */
+export const useRecipeOf = ({ recipe: trained, shape, classes }, whole) =>
+  inTurn(async () => {
+    const { data } = state;
+    const isFor = (/** @type {import('../store.js').Shape} */ { channels, height, width }) =>
+      channels === shape.channels && height === shape.height && width === shape.width;
+    if (!data || !isFor(data.shape) || data.classes.length !== classes.length) return;
+    const { dataset, batch_size } = recipe();
+    const wanted = whole
+      ? { ...trained, dataset, batch_size: Math.min(Number(trained.batch_size), Number(batch_size)) }
+      : { ...recipe(), network: trained.network };
+    change({ recipe: await changed(/** @type {Recipe} */ (wanted), {}) });
+    if (!isOfAddress()) keep('preset', $('preset').value);
+    keepOptions(await differences());
+    form.show(recipe(), true);
   });
 
 /** The layers of the network at hand as text: to begin with where one wants layers of one's own. */

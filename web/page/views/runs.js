@@ -1,12 +1,13 @@
 // The runs that are kept in this browser.
 import { download, guarded, say, wordsOf } from '../actions.js';
 import { keep, settings } from '../address.js';
-import { $, button, element, keepingFocus } from '../dom.js';
+import { $, button, element, keepingFocus, rowOfRun } from '../dom.js';
 import { dropRun, keepRun, keptRuns, keptWeights, room } from '../kept.js';
 import { chooseAndKeep, fileName, freeName } from '../models.js';
 import { ask } from '../protocol.js';
 import { change, state, watch } from '../store.js';
 import { words } from '../words.js';
+import { useRecipeOf } from './recipe.js';
 
 /** @typedef {import('../store.js').Run} Run */
 
@@ -147,7 +148,8 @@ async function open(run) {
     index = state.models.length - 1;
   }
   await chooseAndKeep(index);
-  $('pad').scrollIntoView({ block: 'nearest' });
+  await useRecipeOf(run.about, true);
+  document.getElementById('try-title')?.scrollIntoView();
 }
 
 /** @param {Run} run */
@@ -168,6 +170,7 @@ function row(run) {
   overlay.onchange = () => {
     const others = state.overlaid.filter((other) => other !== run);
     change({ overlaid: overlay.checked ? [...others, run] : others });
+    if (overlay.checked) $('charts').scrollIntoView({ block: 'center' });
   };
   /** @type {[string, (run: Run) => Promise<void>, (name: string) => string][]} */
   const ofWeights = [
@@ -192,13 +195,8 @@ function row(run) {
     run.history.length ? words.percent(best, 2) : '–',
     run.history.at(-1)?.test_loss.toFixed(4) ?? '–',
   ];
-  return element(
-    'tr',
-    {},
-    element('td', {}, overlay),
-    ...cells.map((text) => element('td', text)),
-    element('td', { className: 'row' }, ...buttons),
-  );
+  const texts = cells.map((text) => element('td', text));
+  return rowOfRun([element('td', {}, overlay), ...texts, element('td', { className: 'actions' }, ...buttons)]);
 }
 
 watch(['runs'], () => {

@@ -1,13 +1,13 @@
 // Training in the tab.
-import { download, guarded, latest, say } from '../actions.js';
+import { download, guarded, latest, say, wordsOf } from '../actions.js';
 import { keep } from '../address.js';
-import { $ } from '../dom.js';
+import { $, button } from '../dom.js';
 import { addModel, choose, fileName, freeName } from '../models.js';
 import { ask } from '../protocol.js';
 import { change, isActivity, state, watch } from '../store.js';
 import { words } from '../words.js';
 import { classify } from './data.js';
-import { chosenRecipe } from './recipe.js';
+import { changeField, chosenRecipe, useRecipeOf } from './recipe.js';
 import { beginRun, endRun, keepEpoch } from './runs.js';
 
 /** @typedef {import('../store.js').Epoch} Epoch */
@@ -130,6 +130,7 @@ async function run(recipe, further) {
   } catch (error) {
     if (isActivity('training')) {
       $('progress').textContent = words.train.endedEarly;
+      if (/learning rate/.test(wordsOf(error))) offerRate(Number(recipe.learning_rate) / 10);
       await back(before);
     }
     await endRun('stopped');
@@ -137,6 +138,15 @@ async function run(recipe, further) {
   } finally {
     if (isActivity('training')) change({ activity: 'idle', paused: false });
   }
+}
+
+/** Offers to train at another learning rate. @param {number} rate */
+function offerRate(rate) {
+  const another = guarded(async () => {
+    await changeField('learning_rate', String(Number(rate.toPrecision(3))));
+    await train(false);
+  });
+  $('hint').replaceChildren(button(words.train.tryRate(Number(rate.toPrecision(3))), another));
 }
 
 /** Takes the model that was at hand before a run. @param {import('../store.js').Manifest | null} before */
@@ -160,6 +170,7 @@ async function finish(before) {
   await addModel({ about: { ...about, name }, bytes: new Uint8Array(bytes).buffer, run: kept });
   keep('main', name);
   change({ activity: 'idle', paused: false });
+  $('progress').textContent += words.train.done;
   await classify();
   const accuracy = state.classified?.accuracy;
   if (accuracy === undefined || state.about?.name !== name) return;
@@ -176,7 +187,10 @@ $('recipe').onsubmit = guarded(async (/** @type {Event} */ event) => {
   event.preventDefault();
   await train(false);
 });
-$('further').onclick = guarded(() => train(true));
+$('further').onclick = guarded(async () => {
+  if (state.about) await useRecipeOf(state.about, false); // whatever network the form has
+  await train(true);
+});
 $('pause').onclick = guarded(async () => {
   change({ paused: !state.paused });
   await ask('pause', [state.paused]);
@@ -216,7 +230,7 @@ watch(['activity', 'paused', 'about', 'data', 'recipe'], () => {
   for (const control of /** @type {NodeListOf<HTMLInputElement>} */ (
     document.querySelectorAll('.form [name], #layers button, #layers input, #layers select, #add-layer, #preset')
   )) {
-    control.disabled = training && control.name !== 'lr';
+    control.disabled = (training && control.name !== 'lr') || 'edge' in control.dataset;
   }
   if (data && !state.curves.losses.length && idle) $('progress').textContent = words.train.ready(data);
 });

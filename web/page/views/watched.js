@@ -1,6 +1,6 @@
 // The runs of the program in the folder that `tinderbox serve` looks at, live while they train.
 import { say, wordsOf } from '../actions.js';
-import { $, element, keepingFocus } from '../dom.js';
+import { $, element, keepingFocus, rowOfRun } from '../dom.js';
 import { change, state, watch } from '../store.js';
 import { words } from '../words.js';
 
@@ -105,7 +105,7 @@ function row(run) {
     else opened.delete(run.id);
   };
   const first = [element('td', {}, overlay), element('td', {}, about)];
-  return element('tr', {}, ...first, ...cells, element('td', {}, ...report));
+  return rowOfRun([...first, ...cells, element('td', {}, ...report)]);
 }
 
 // Both lists of runs have the same columns.
