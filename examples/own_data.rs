@@ -28,7 +28,7 @@ fn shapes(count: usize) -> Split {
         pixels.extend(image);
         labels.push(label);
     }
-    Split { pixels, labels, shape }
+    Split { pixels: pixels.into(), labels, shape }
 }
 
 /// Whatever happens while a network trains is told to observers.

@@ -144,6 +144,6 @@ fn published_mnist_is_recognized_and_other_pictures_under_its_labels_are_not() {
     };
     let mut dataset = load(&Identity::Mnist, Some(&data), &mut silent).unwrap().dataset;
     assert_eq!(Identity::recognize(&dataset, "x"), Identity::Mnist);
-    dataset.train.pixels.reverse();
+    dataset.train.pixels = dataset.train.pixels.iter().rev().copied().collect();
     assert_eq!(Identity::recognize(&dataset, "fashion"), Identity::Own("fashion".into()));
 }

@@ -124,7 +124,7 @@ fn grids_are_drawn_alike_on_every_device() {
         for (channels, side) in [(1, 28), (3, 9), (1, 5)] {
             let shape = ImageShape { channels, height: side, width: side };
             let pixels: Vec<u8> = (0..7 * shape.len()).map(|i| (i * 89 % 256) as u8).collect();
-            let split = Split { pixels: pixels.clone(), labels: vec![0; 7], shape };
+            let split = Split { pixels: pixels.clone().into(), labels: vec![0; 7], shape };
             let expected = draw_on_cpu(&split, &layout, &tiles);
             let source = DeviceSplit::new(&split, &device).source().unwrap();
             assert_eq!(grid.picture(&source, &layout, &tiles).unwrap(), expected, "bytes {shape:?}");

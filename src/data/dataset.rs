@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::origin::Origin;
@@ -46,8 +47,8 @@ impl fmt::Display for ImageShape {
 /// channel by channel, row by row. Every label is below the number of classes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Split {
-    /// `labels.len() * shape.len()` bytes.
-    pub pixels: Vec<u8>,
+    /// `labels.len() * shape.len()` bytes; clones share them.
+    pub pixels: Bytes,
     /// One class index an image.
     pub labels: Vec<u8>,
     /// The shape of every image.
@@ -80,16 +81,16 @@ impl Split {
             .map(|class| self.labels.iter().filter(|&&l| usize::from(l) == class).count())
             .map(|n| (((n as f64) * fraction) as usize).max(usize::from(n > 0)))
             .collect();
-        let mut kept = Self { pixels: Vec::new(), labels: Vec::new(), shape: self.shape };
+        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
         for (image, &label) in self.pixels.chunks_exact(self.shape.len()).zip(&self.labels) {
             let left = &mut left[usize::from(label)];
             if *left > 0 {
                 *left -= 1;
-                kept.pixels.extend_from_slice(image);
-                kept.labels.push(label);
+                pixels.extend_from_slice(image);
+                labels.push(label);
             }
         }
-        kept
+        Self { pixels: pixels.into(), labels, shape: self.shape }
     }
 }
 
@@ -192,7 +193,7 @@ mod tests {
     fn a_fraction_takes_the_first_images_of_every_class() {
         let half = split(&[0, 0, 1, 0, 1, 0]).fraction(0.5, 2);
         assert_eq!(half.labels, [0, 0, 1]);
-        assert_eq!(half.pixels, [0, 1, 2, 3, 4, 5]);
+        assert_eq!(half.pixels[..], [0, 1, 2, 3, 4, 5]);
         assert_eq!(split(&[0, 1]).fraction(0.01, 2).labels, [0, 1]);
     }
 

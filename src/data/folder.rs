@@ -91,12 +91,11 @@ fn decode(files: Labelled<Picture>, broken: &mut Vec<Error>) -> Labelled<Dynamic
 }
 
 fn split(images: &[(DynamicImage, u8)], colour: bool) -> Result<Split> {
-    let mut split =
-        Split { pixels: Vec::new(), labels: images.iter().map(|(_, label)| *label).collect(), shape: shape_of(colour) };
+    let (mut pixels, shape) = (Vec::new(), shape_of(colour));
     for (image, _) in images {
-        split.pixels.extend(to_model_input(image, split.shape, Preprocessing::Picture)?);
+        pixels.extend(to_model_input(image, shape, Preprocessing::Picture)?);
     }
-    Ok(split)
+    Ok(Split { pixels: pixels.into(), labels: images.iter().map(|(_, label)| *label).collect(), shape })
 }
 
 #[cfg(test)]

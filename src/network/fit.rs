@@ -204,7 +204,7 @@ mod tests {
             let mean = channel.iter().sum::<f64>() / channel.len() as f64;
             assert!(mean.abs() < 1e-5 && (mean_product(&channel, &channel) - 1.0).abs() < 1e-4, "{mean}");
         }
-        let equal = Split { pixels: vec![7; 144], labels: vec![0], ..images };
+        let equal = Split { pixels: vec![7; 144].into(), labels: vec![0], ..images };
         assert!(outputs(&model("normalize", &equal), &equal, 0).concat().iter().all(|value| value.abs() < 1e-6));
     }
 

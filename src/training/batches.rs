@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -36,7 +37,7 @@ pub struct DeviceSplit {
 /// there four pixels share a 32-bit word, the first in the lowest byte.
 #[allow(clippy::large_enum_variant)] // there are two of them in a run
 enum Pixels {
-    Host(Vec<u8>),
+    Host(Bytes),
     Packed(Tensor<2, Int>),
 }
 

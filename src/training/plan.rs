@@ -241,7 +241,8 @@ mod tests {
 
     fn data(n: usize, side: usize) -> Arc<Dataset> {
         let shape = ImageShape { channels: 1, height: side, width: side };
-        let split = Split { pixels: vec![7; n * shape.len()], labels: (0..n).map(|i| (i % 2) as u8).collect(), shape };
+        let split =
+            Split { pixels: vec![7; n * shape.len()].into(), labels: (0..n).map(|i| (i % 2) as u8).collect(), shape };
         Arc::new(Dataset::new(split.clone(), split, vec!["a".into(), "b".into()]).unwrap())
     }
 

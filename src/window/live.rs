@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn a_frame_is_drawn_at_every_stage() {
         let shape = ImageShape { channels: 3, height: 4, width: 4 };
-        let split = Split { pixels: vec![200; 20 * 48], labels: (0..20).map(|i| i % 2).collect(), shape };
+        let split = Split { pixels: vec![200; 20 * 48].into(), labels: (0..20).map(|i| i % 2).collect(), shape };
         let dataset = Dataset::new(split.clone(), split, vec!["a".into(), "b".into()]).unwrap();
         let mut state = State::default();
         let empty = draw(&state, &dataset).unwrap();

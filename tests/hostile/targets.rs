@@ -126,7 +126,8 @@ fn cifar_records() -> Target {
     Target::new(vec![record()], |bytes| {
         let file = ("f".to_string(), bytes.to_vec());
         let cap = 4 * bytes.len() + (1 << 20);
-        let _ = capped(cap, || cifar::from_files(std::slice::from_ref(&file), &file).map(drop));
+        let _ =
+            capped(cap, || cifar::from_files(vec![file.clone(), (cifar::TEST_FILE.into(), file.1.clone())]).map(drop));
     })
 }
 

@@ -72,9 +72,9 @@ export const words = {
     show: 'show',
     classify: 'Test the network on all test images',
     dataHelp:
-      'Click an image to ask the network about it. Drop data anywhere on this page: MNIST-like files ' +
-      '(four IDX files, gzipped or not), or CIFAR-10 (cifar-10-binary.tar.gz, or its .bin files, one ' +
-      'batch or more and the test batch).',
+      'Click an image to ask the network about it. Drop data anywhere on this page: a folder or a zip of pictures ' +
+      'with a subfolder for each class, MNIST-like files (four IDX files, gzipped or not), or CIFAR-10 ' +
+      '(cifar-10-binary.tar.gz, or its .bin files, one batch or more and the test batch).',
     pictures: 'Pictures of your own',
     picturesHelp:
       'Make a class for everything that the network should tell apart, and give it pictures: files, a ' +

@@ -74,12 +74,15 @@ const calls = {
   /** @returns {Promise<{ checks: { what: string, difference: number, allowed: number }[], replayed: boolean }>} */
   verify: async () => JSON.parse(await session.verify()),
   /**
+   * A file of a data set that is loaded next.
    * @param {string} name
-   * @param {string[]} names
-   * @param {Uint8Array[]} files
-   * @returns {DataInfo}
+   * @param {Uint8Array} bytes
+   * @param {boolean} first
+   * @param {number} toCome files after it
    */
-  load_data: (name, names, files) => JSON.parse(session.load_data(name, names, files)),
+  add_file: (name, bytes, first, toCome) => session.add_file(name, bytes, first, toCome),
+  /** @param {string} name @returns {DataInfo} */
+  load_data: (name) => JSON.parse(session.load_data(name)),
   /**
    * Somebody's own pictures: `pixels` one behind the other, as `picture` gives them, and a class for each.
    * @param {string} name

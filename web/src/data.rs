@@ -1,36 +1,59 @@
 //! Data sets from the bytes of their files.
 
-use js_sys::Uint8Array;
 use tinderbox::data::cifar::{self, TEST_FILE, TRAIN_FILES};
 use tinderbox::data::{Dataset, Split, parse_split};
 use tinderbox::error::{Error, ErrorKind, Result};
 
-/// A data set of uncompressed files: MNIST's four, CIFAR-10's, or CIFAR-10's archive.
-pub fn parse(names: Vec<String>, files: &[Uint8Array]) -> Result<Dataset> {
-    let find = |start: &str| names.iter().zip(files).find(|(name, _)| name.starts_with(start));
-    if let Some((name, file)) = names.iter().zip(files).find(|(name, _)| name.ends_with(".tar")) {
-        return cifar::from_archive(file.to_vec().as_slice(), name);
-    }
-    let bytes = |name: &str| {
-        let found = find(name).map(|(name, file)| (name.clone(), file.to_vec()));
-        let message = || format!("there is no {name} among these files: drop all of a data set at once");
-        found.ok_or_else(|| Error::new(ErrorKind::MissingData, message()))
-    };
-    if names.iter().any(|name| name.ends_with(".bin")) {
-        let train: Vec<_> =
-            TRAIN_FILES.iter().filter(|name| find(name).is_some()).map(|name| bytes(name)).collect::<Result<_>>()?;
-        if train.is_empty() {
-            bytes(TRAIN_FILES[0])?;
+/// The files of a data set, uncompressed, one after the other: MNIST's four, CIFAR-10's, or CIFAR-10's archive.
+#[derive(Default)]
+pub struct Files {
+    names: Vec<String>,
+    /// CIFAR-10's are read as they come: all of them twice would be more than a tab should take.
+    cifar: Option<cifar::Parts>,
+    others: Vec<(String, Vec<u8>)>,
+}
+
+impl Files {
+    /// Takes a file, of which so many are still `to_come`.
+    pub fn add(&mut self, name: String, bytes: Vec<u8>, to_come: usize) -> Result<()> {
+        if name.ends_with(".bin") {
+            // The test file is one of those.
+            let of_test = usize::from(!self.names.iter().any(|name| name == TEST_FILE));
+            self.cifar.get_or_insert_default().add(&name, &bytes, to_come.saturating_sub(of_test))?;
+        } else {
+            self.others.push((name.clone(), bytes));
         }
-        return cifar::from_files(&train, &bytes(TEST_FILE)?);
+        self.names.push(name);
+        Ok(())
     }
-    let split = |kind: &str| -> Result<Split> {
-        let (images, labels) =
-            (bytes(&format!("{kind}-images-idx3-ubyte"))?, bytes(&format!("{kind}-labels-idx1-ubyte"))?);
-        parse_split(&images.1, &labels.1)
-            .map_err(|e| e.reword(|message| format!("{} and {}: {message}", images.0, labels.0)))
-    };
-    let (train, test) = (split("train")?, split("t10k")?);
-    let highest = train.labels.iter().chain(&test.labels).copied().max().unwrap_or(0);
-    Dataset::new(train, test, (0..=highest).map(|class| class.to_string()).collect())
+
+    /// The data set that they are.
+    pub fn parse(self) -> Result<Dataset> {
+        if let Some((name, file)) = self.others.iter().find(|(name, _)| name.ends_with(".tar")) {
+            return cifar::from_archive(file.as_slice(), name);
+        }
+        let missing = |name: &str| {
+            let message = format!("there is no {name} among these files: drop all of a data set at once");
+            Error::new(ErrorKind::MissingData, message)
+        };
+        if let Some(parts) = self.cifar {
+            for wanted in [&[TEST_FILE][..], &TRAIN_FILES] {
+                if !self.names.iter().any(|name| wanted.contains(&name.as_str())) {
+                    return Err(missing(wanted[0]));
+                }
+            }
+            return parts.finish();
+        }
+        let find =
+            |start: &str| self.others.iter().find(|(name, _)| name.starts_with(start)).ok_or_else(|| missing(start));
+        let split = |kind: &str| -> Result<Split> {
+            let (images, labels) =
+                (find(&format!("{kind}-images-idx3-ubyte"))?, find(&format!("{kind}-labels-idx1-ubyte"))?);
+            parse_split(&images.1, &labels.1)
+                .map_err(|e| e.reword(|message| format!("{} and {}: {message}", images.0, labels.0)))
+        };
+        let (train, test) = (split("train")?, split("t10k")?);
+        let highest = train.labels.iter().chain(&test.labels).copied().max().unwrap_or(0);
+        Dataset::new(train, test, (0..=highest).map(|class| class.to_string()).collect())
+    }
 }

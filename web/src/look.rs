@@ -90,8 +90,12 @@ impl Session {
             let looks = inside.looks.borrow();
             let Some(screen) = looks.get(i) else { break }; // another model since the canvases were made
             let tile = ((height * (SIDE / height).max(1)) as u32).clamp(8, MOST_SIDE);
-            let layout =
-                Layout { columns: columns(shown, inside.in_a_row.get()), tile, gap: if height > 1 { 4 } else { 2 }, background: LINES };
+            let layout = Layout {
+                columns: columns(shown, inside.in_a_row.get()),
+                tile,
+                gap: if height > 1 { 4 } else { 2 },
+                background: LINES,
+            };
             let tiles: Vec<Tile> = (0..shown as u32).map(|image| Tile { image, frame: LINES }).collect();
             match (source, split) {
                 (Some(source), _) => screen.draw_source(&source, &layout, &tiles)?,

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use js_sys::Uint8Array;
 use serde::{Deserialize, Serialize};
 use tinderbox::compute::{DeviceInfo, cpu_info};
 use tinderbox::data::pictures::{dataset, shape_of};
@@ -19,15 +18,18 @@ use tinderbox::weights::{self, Metadata};
 use wasm_bindgen::prelude::*;
 
 use crate::control::Control;
+use crate::data::Files;
 use crate::gpu::{self, Opened};
 use crate::screen::Screen;
-use crate::{data, json, thrown, words};
+use crate::{json, thrown, words};
 
 /// What is inside, shared by whatever runs at the same time.
 pub(crate) struct Inside {
     pub device: Device,
     pub info: DeviceInfo,
     pub gpu: Option<Opened>,
+    /// The files of the next data set, as far as they are there.
+    files: RefCell<Files>,
     pub data: RefCell<Option<Rc<Data>>>,
     /// The model at hand, and those beside it.
     pub models: RefCell<BTreeMap<u32, Rc<Loaded>>>,
@@ -88,6 +90,7 @@ impl Session {
             device,
             info,
             gpu,
+            files: RefCell::default(),
             data: RefCell::default(),
             models: RefCell::default(),
             screen: RefCell::default(),
@@ -115,10 +118,20 @@ impl Session {
         json(&found)
     }
 
-    /// Takes a data set from its uncompressed files: MNIST's four, CIFAR-10's `.bin` files, or its archive. What it is, as
-    /// JSON. One that nobody knows is called `name`.
-    pub fn load_data(&self, name: &str, names: Vec<String>, files: Vec<Uint8Array>) -> Result<String, JsError> {
-        self.take_data(name, data::parse(names, &files).map_err(thrown)?)
+    /// Takes an uncompressed file of a data set: one of MNIST's four, of CIFAR-10's `.bin` files, or its archive. The `first`
+    /// one begins another set; so many are still `to_come`.
+    pub fn add_file(&self, name: String, bytes: Vec<u8>, first: bool, to_come: usize) -> Result<(), JsError> {
+        let mut files = self.inside.files.borrow_mut();
+        if first {
+            *files = Files::default();
+        }
+        files.add(name, bytes, to_come).map_err(thrown)
+    }
+
+    /// Takes the files that were [added](Self::add_file) as the data set. What it is, as JSON. One that nobody knows is called
+    /// `name`.
+    pub fn load_data(&self, name: &str) -> Result<String, JsError> {
+        self.take_data(name, self.inside.files.take().parse().map_err(thrown)?)
     }
 
     /// Takes somebody's own pictures as a data set called `name`: `pixels` has one behind the other, as

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
 
-use super::records::{RECORD, TEST_FILE, TRAIN_FILES, from_archive, from_files, read_file};
+use super::records::{Parts, RECORD, TEST_FILE, TRAIN_FILES, from_archive, read_file};
 use crate::data::dataset::Loaded;
 use crate::data::download::{self, Remote};
 use crate::data::origin::Origin;
@@ -26,15 +26,14 @@ const MIRRORS: [&str; 1] = ["https://www.cs.toronto.edu/~kriz/"];
 /// archive in the first place, downloaded if it is not there.
 pub(in crate::data) fn load(places: &[PathBuf], notices: Notices<'_>) -> Result<Loaded> {
     if let Some(dir) = folder(places) {
-        let read = |name: &str| {
+        let mut parts = Parts::default();
+        for (name, to_come) in TRAIN_FILES.iter().chain([&TEST_FILE]).zip((0..TRAIN_FILES.len()).rev().chain([0])) {
             let path = dir.join(name);
             let file = File::open(&path).map_err(|e| Error::io("read", &path, e))?;
             let bytes = read_file(file).map_err(|e| Error::io("read", &path, e))?;
-            Ok((path.display().to_string(), bytes))
-        };
-        let train = TRAIN_FILES.iter().map(|name| read(name)).collect::<Result<Vec<_>>>()?;
-        let dataset = from_files(&train, &read(TEST_FILE)?)?;
-        return Ok(Loaded { dataset, origin: Origin::Folder(dir) });
+            parts.add(&path.display().to_string(), &bytes, to_come)?;
+        }
+        return Ok(Loaded { dataset: parts.finish()?, origin: Origin::Folder(dir) });
     }
     let target = places.first().cloned().unwrap_or_else(|| "data".into());
     download::all(&[REMOTE], &MIRRORS, &target, notices).map_err(|e| {

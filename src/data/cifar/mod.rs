@@ -7,4 +7,4 @@ mod records;
 
 #[cfg(feature = "native")]
 pub(super) use files::{load, sample};
-pub use records::{TEST_FILE, TRAIN_FILES, from_archive, from_files};
+pub use records::{Parts, TEST_FILE, TRAIN_FILES, from_archive, from_files};

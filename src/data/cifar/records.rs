@@ -17,22 +17,60 @@ pub const TRAIN_FILES: [&str; 5] =
 /// The file of the test set.
 pub const TEST_FILE: &str = "test_batch.bin";
 
-/// A data set of the bytes of its files, each with the name that errors give it. The published train set is five files;
-/// any number from one will do.
+/// A data set that is put together file by file, so that the bytes of no more than one of them need be in memory beside the
+/// images. The published train set is five files; any number from one will do.
+#[derive(Debug, Default)]
+pub struct Parts {
+    train: Images,
+    test: Images,
+}
+
+#[derive(Debug, Default)]
+struct Images {
+    pixels: Vec<u8>,
+    labels: Vec<u8>,
+}
+
+impl Parts {
+    /// Adds the bytes of a file, with the name that errors give it. As many files are still `to_come`, for which room is made.
+    ///
+    /// # Errors
+    /// Invalid data, naming file and offset.
+    pub fn add(&mut self, name: &str, bytes: &[u8], to_come: usize) -> Result<()> {
+        let is_test = name.ends_with(TEST_FILE);
+        let images = if is_test { &mut self.test } else { &mut self.train };
+        if images.labels.is_empty() {
+            let like_this = if is_test { 0 } else { to_come.min(TRAIN_FILES.len() - 1) };
+            images.pixels.reserve_exact(bytes.len() * (1 + like_this));
+        }
+        images.append(bytes).map_err(|e| e.reword(|message| format!("{name}: {message}")))
+    }
+
+    /// The data set.
+    ///
+    /// # Errors
+    /// Invalid data: one of its two splits has no image.
+    pub fn finish(self) -> Result<Dataset> {
+        let [train, test] = [self.train, self.test].map(|Images { pixels, labels }| Split {
+            pixels: pixels.into(),
+            labels,
+            shape: SHAPE,
+        });
+        Dataset::new(train, test, CLASSES.map(String::from).to_vec())
+    }
+}
+
+/// A data set of the bytes of its files, each with the name that errors give it.
 ///
 /// # Errors
-/// Invalid data, naming file and offset.
-pub fn from_files(train: &[(String, Vec<u8>)], test: &(String, Vec<u8>)) -> Result<Dataset> {
-    let mut split = Split { pixels: Vec::new(), labels: Vec::new(), shape: SHAPE };
-    let mut test_split = split.clone();
-    let named = |(name, bytes): &(String, Vec<u8>), split: &mut Split| {
-        append(bytes, split).map_err(|e| e.reword(|message| format!("{name}: {message}")))
-    };
-    for file in train {
-        named(file, &mut split)?;
+/// As [`Parts::add`] and [`Parts::finish`].
+pub fn from_files(files: Vec<(String, Vec<u8>)>) -> Result<Dataset> {
+    let (mut parts, mut to_come) = (Parts::default(), files.len());
+    for (name, bytes) in files {
+        to_come -= 1;
+        parts.add(&name, &bytes, to_come)?;
     }
-    named(test, &mut test_split)?;
-    Dataset::new(split, test_split, CLASSES.map(String::from).to_vec())
+    parts.finish()
 }
 
 /// The data set in the published archive, unzipped, of which `name` is the name in errors. The six files are read as the
@@ -59,8 +97,7 @@ pub fn from_archive(tar: impl Read, name: &str) -> Result<Dataset> {
         let (file, bytes) = position.map(|i| found.swap_remove(i)).ok_or_else(missing)?;
         Ok((format!("{name}/{file}"), bytes))
     };
-    let train = TRAIN_FILES.iter().map(|file| take(file)).collect::<Result<Vec<_>>>()?;
-    from_files(&train, &take(TEST_FILE)?)
+    from_files(TRAIN_FILES.iter().chain([&TEST_FILE]).map(|file| take(file)).collect::<Result<_>>()?)
 }
 
 /// Reads a file, but not more than the largest one there is, and one byte to notice that there is more.
@@ -70,23 +107,25 @@ pub(super) fn read_file(reader: impl Read) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Checks a file's records and appends them.
-fn append(bytes: &[u8], split: &mut Split) -> Result<()> {
-    if bytes.is_empty() || !bytes.len().is_multiple_of(RECORD) || bytes.len() > RECORD * MAX_RECORDS {
-        return Err(Error::invalid(format!(
-            "expected 1 to {MAX_RECORDS} records of {RECORD} bytes, found {} bytes: record {} is cut short",
-            bytes.len(),
-            bytes.len() / RECORD
-        )));
-    }
-    for (i, record) in bytes.chunks_exact(RECORD).enumerate() {
-        let (label, pixels) = (record[0], &record[1..]);
-        if usize::from(label) >= CLASSES.len() {
-            let message = format!("offset {}: expected a label from 0 to 9, found {label}", i * RECORD);
-            return Err(Error::invalid(message));
+impl Images {
+    /// Checks a file's records and appends them.
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() || !bytes.len().is_multiple_of(RECORD) || bytes.len() > RECORD * MAX_RECORDS {
+            return Err(Error::invalid(format!(
+                "expected 1 to {MAX_RECORDS} records of {RECORD} bytes, found {} bytes: record {} is cut short",
+                bytes.len(),
+                bytes.len() / RECORD
+            )));
         }
-        split.labels.push(label);
-        split.pixels.extend_from_slice(pixels);
+        for (i, record) in bytes.chunks_exact(RECORD).enumerate() {
+            let (label, pixels) = (record[0], &record[1..]);
+            if usize::from(label) >= CLASSES.len() {
+                let message = format!("offset {}: expected a label from 0 to 9, found {label}", i * RECORD);
+                return Err(Error::invalid(message));
+            }
+            self.labels.push(label);
+            self.pixels.extend_from_slice(pixels);
+        }
+        Ok(())
     }
-    Ok(())
 }

@@ -80,17 +80,18 @@ export async function loadData() {
 }
 
 /**
+ * Gives the device the files one after the other, so that they are in memory once.
  * @param {string} name
  * @param {DataFile[]} files
  */
 async function loadFiles(name, files) {
-  const names = files.map(({ name }) => name.replace(/\.gz$/, ''));
-  const bytes = await Promise.all(files.map(unzipped));
-  return ask(
-    'load_data',
-    [name, names, bytes],
-    bytes.map(({ buffer }) => buffer),
-  );
+  const sorted = files.toSorted((a, b) => (a.name < b.name ? -1 : 1)); // the order of the images does not depend on it
+  for (const [i, file] of sorted.entries()) {
+    const bytes = await unzipped(file);
+    const plain = file.name.replace(/\.gz$/, '');
+    await ask('add_file', [plain, bytes, i === 0, sorted.length - i - 1], [bytes.buffer]);
+  }
+  return ask('load_data', [name]);
 }
 
 /**
