@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicUsize;
 
 use burn::tensor::module::{conv2d, max_pool2d};
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData, Tolerance};
 use common::{Need, gpus, ok, required, skip, tinderbox};
 use serde_json::Value;
 use tinderbox::compute::shaders::{self, Gpu, Layout, Source, Tile, TileGrid, Way, Wgsl, draw_on_cpu};
@@ -320,6 +320,43 @@ fn convolutions_and_their_gradients_are_those_of_burn() {
                 let difference = length(&mut found.iter().zip(&expected).map(|(a, b)| a - b));
                 let whole = length(&mut expected.iter().copied());
                 assert!(difference <= 1e-5 * whole, "{x:?} {outputs} {kernel} {padding}: {difference} of {whole}");
+            }
+        }
+    }
+}
+
+/// The products of linear layers in a page, which natively are burn's.
+#[test]
+fn products_and_their_gradients_are_those_of_burn() {
+    for device in gpus("products_and_their_gradients_are_those_of_burn") {
+        for [n, inputs, outputs] in [[5, 7, 3], [1, 784, 10], [70, 65, 130], [1, 1, 1]] {
+            let values = |n: usize| -> Vec<f32> { (0..n).map(|i| (i * 7919 % 257) as f32 / 257.0 - 0.5).collect() };
+            let run = |device: &Device, tracked: bool| {
+                let device = &device.clone().autodiff();
+                let tensor = |dims: [usize; 2]| {
+                    Tensor::<2>::from_data(TensorData::new(values(dims[0] * dims[1]), dims), device).require_grad()
+                };
+                let (x, weights) = (tensor([n, inputs]), tensor([inputs, outputs]));
+                // An image of the data set has no gradient.
+                let given = if tracked { x.clone() } else { x.clone().inner() };
+                let y = match shaders::product(&given, &weights) {
+                    Some(y) => y,
+                    None => x.clone().matmul(weights.clone()),
+                };
+                let plain = shaders::product(&x.clone().inner(), &weights.clone().inner());
+                let gradients = (y.clone() * tensor(y.dims()).detach()).sum().backward();
+                let of_x = if tracked { x.grad(&gradients) } else { None };
+                [Some(plain.unwrap_or(y.clone().inner())), Some(y.inner()), of_x, weights.grad(&gradients)]
+            };
+            for tracked in [true, false] {
+                let expected = run(&Device::flex(), true);
+                for (i, (found, expected)) in run(&device, tracked).into_iter().zip(expected).enumerate() {
+                    if i == 2 && !tracked {
+                        continue;
+                    }
+                    let (found, expected) = (found.unwrap(), expected.unwrap());
+                    found.into_data().assert_approx_eq::<f32>(&expected.into_data(), Tolerance::rel_abs(1e-4, 1e-4));
+                }
             }
         }
     }

@@ -130,6 +130,11 @@ pub fn convolve(_x: &Tensor<4>, _weights: &Tensor<4>, _padding: usize, _way: Way
 }
 
 /// None.
+pub fn product(_x: &Tensor<2>, _weights: &Tensor<2>) -> Option<Tensor<2>> {
+    None
+}
+
+/// None.
 pub fn max_pool(_x: &Tensor<4>, _size: usize) -> Option<Tensor<4>> {
     None
 }

@@ -123,6 +123,50 @@ impl Backward<Wgpu, 2> for Conv {
     }
 }
 
+/// The product of `x`, `[n, inputs]`, and `weights`, `[inputs, outputs]`, where shaders run; `None` elsewhere.
+///
+/// It is a convolution of maps of one pixel, from outputs to inputs, gone backwards: so the weights lie as it reads them, and its
+/// shaders are enough.
+pub fn product(x: &Tensor<2>, weights: &Tensor<2>) -> Option<Tensor<2>> {
+    if !computes(x) {
+        return None;
+    }
+    let ([n, inputs], [_, outputs]) = (x.dims(), weights.dims());
+    let sides = Sides::of([n, outputs, 1, 1], [inputs, outputs, 1, 1], 0, Way::Ours);
+    let (x, weights) = (x.clone().reshape([n, inputs, 1, 1]), weights.clone().reshape([inputs, outputs, 1, 1]));
+    if !weights.device().is_autodiff() {
+        let [x, weights] = [x, weights].map(|tensor: Tensor<4>| tensor.try_into_primitive::<Wgpu>().ok());
+        let y: Tensor<4> = Tensor::from_primitive::<Wgpu>(<Wgpu as Shaders>::conv_images_gradient(x?, weights?, sides));
+        return Some(y.reshape([n, outputs]));
+    }
+    // Images of the data set have no gradient.
+    let x: Tensor<4> = if x.device().is_autodiff() { x } else { Tensor::from_inner(x) };
+    let state = (untracked(&x)?, untracked(&weights)?, sides);
+    let y = <Wgpu as Shaders>::conv_images_gradient(state.0.clone(), state.1.clone(), sides);
+    let y: Tensor<4> = track(Product, [&tracked(&x)?, &tracked(&weights)?], state, y);
+    Some(y.reshape([n, outputs]))
+}
+
+/// Gradients of a product with respect to both factors.
+#[derive(Debug)]
+struct Product;
+
+impl Backward<Wgpu, 2> for Product {
+    type State = (Primitive, Primitive, Sides);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let [node_x, node_weights] = ops.parents;
+        let (x, weights, sides) = ops.state;
+        let dy = grads.consume::<Wgpu>(&ops.node);
+        if let Some(node) = node_x {
+            grads.register::<Wgpu>(node.id, <Wgpu as Shaders>::conv(dy.clone(), weights, sides));
+        }
+        if let Some(node) = node_weights {
+            grads.register::<Wgpu>(node.id, <Wgpu as Shaders>::conv_weights_gradient(dy, x, sides));
+        }
+    }
+}
+
 /// The maxima of windows of `size` by `size` pixels side by side, of maps `[n, channels, h, w]`, where shaders run; `None` elsewhere.
 pub fn max_pool(x: &Tensor<4>, size: usize) -> Option<Tensor<4>> {
     if !computes(x) {

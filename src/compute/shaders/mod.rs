@@ -39,7 +39,7 @@ mod tile_grid;
 #[cfg(not(feature = "gpu"))]
 pub use absent::*;
 #[cfg(feature = "gpu")]
-pub use differentiable::{convolve, drop_out, loss, max_pool, norm_train};
+pub use differentiable::{convolve, drop_out, loss, max_pool, norm_train, product};
 #[cfg(feature = "gpu")]
 pub use extension::{Shaders, Wgsl};
 pub use grid::{Layout, Tile, draw_on_cpu};
