@@ -86,25 +86,58 @@ impl Backward<Wgpu, 1> for Loss {
 /// Images `[n, inputs, h, w]` convolved with weights `[outputs, inputs, kernel, kernel]`, with stride 1 and zeros around them, where
 /// shaders run; `None` elsewhere, and for a padding that is not below the kernel.
 pub fn convolve(x: &Tensor<4>, weights: &Tensor<4>, padding: usize, way: Way) -> Option<Tensor<4>> {
-    let kernel = weights.dims()[2];
-    if padding >= kernel || !computes(x) {
-        return None;
-    }
     let sides = Sides::of(x.dims(), weights.dims(), padding, way);
-    if !weights.device().is_autodiff() {
-        let [x, weights] = [x, weights].map(|tensor| tensor.clone().try_into_primitive::<Wgpu>().ok());
-        return Some(Tensor::from_primitive::<Wgpu>(<Wgpu as Shaders>::conv(x?, weights?, sides)));
-    }
-    // Images of the data set have no gradient.
-    let x = &if x.device().is_autodiff() { x.clone() } else { Tensor::from_inner(x.clone()) };
-    let state = (untracked(x)?, untracked(weights)?, sides);
-    let y = <Wgpu as Shaders>::conv(state.0.clone(), state.1.clone(), sides);
-    Some(track(Conv, [&tracked(x)?, &tracked(weights)?], state, y))
+    if padding < weights.dims()[2] { Conv::Forwards.of(x.clone(), weights.clone(), sides) } else { None }
 }
 
-/// Gradients of a convolution with respect to images and weights.
-#[derive(Debug)]
-struct Conv;
+/// The product of `x`, `[n, inputs]`, and `weights`, `[inputs, outputs]`, where shaders run; `None` elsewhere.
+///
+/// It is a convolution of maps of one pixel, from outputs to inputs, gone backwards: so the weights lie as it reads them, and its
+/// shaders are enough.
+pub fn product(x: &Tensor<2>, weights: &Tensor<2>) -> Option<Tensor<2>> {
+    let ([n, inputs], [_, outputs]) = (x.dims(), weights.dims());
+    let sides = Sides::of([n, outputs, 1, 1], [inputs, outputs, 1, 1], 0, Way::Ours);
+    let (x, weights) = (x.clone().reshape([n, inputs, 1, 1]), weights.clone().reshape([inputs, outputs, 1, 1]));
+    Some(Conv::Backwards.of(x, weights, sides)?.reshape([n, outputs]))
+}
+
+/// A convolution, or the way back through one, with gradients with respect to images and weights.
+#[derive(Debug, Clone, Copy)]
+enum Conv {
+    Forwards,
+    Backwards,
+}
+
+impl Conv {
+    fn of(self, x: Tensor<4>, weights: Tensor<4>, sides: Sides) -> Option<Tensor<4>> {
+        if !computes(&x) {
+            return None;
+        }
+        if !weights.device().is_autodiff() {
+            let [x, weights] = [x, weights].map(|tensor| tensor.try_into_primitive::<Wgpu>().ok());
+            return Some(Tensor::from_primitive::<Wgpu>(self.launch(x?, weights?, sides)));
+        }
+        // Images of the data set have no gradient.
+        let x = if x.device().is_autodiff() { x } else { Tensor::from_inner(x) };
+        let state = (untracked(&x)?, untracked(&weights)?, sides);
+        let y = self.launch(state.0.clone(), state.1.clone(), sides);
+        Some(track(self, [&tracked(&x)?, &tracked(&weights)?], state, y))
+    }
+
+    fn launch(self, x: Primitive, weights: Primitive, sides: Sides) -> Primitive {
+        match self {
+            Self::Forwards => <Wgpu as Shaders>::conv(x, weights, sides),
+            Self::Backwards => <Wgpu as Shaders>::conv_images_gradient(x, weights, sides),
+        }
+    }
+
+    fn turned(self) -> Self {
+        match self {
+            Self::Forwards => Self::Backwards,
+            Self::Backwards => Self::Forwards,
+        }
+    }
+}
 
 impl Backward<Wgpu, 2> for Conv {
     type State = (Primitive, Primitive, Sides);
@@ -114,55 +147,14 @@ impl Backward<Wgpu, 2> for Conv {
         let (x, weights, sides) = ops.state;
         let dy = grads.consume::<Wgpu>(&ops.node);
         if let Some(node) = node_x {
-            let gradient = <Wgpu as Shaders>::conv_images_gradient(dy.clone(), weights, sides);
-            grads.register::<Wgpu>(node.id, gradient);
+            grads.register::<Wgpu>(node.id, self.turned().launch(dy.clone(), weights, sides));
         }
         if let Some(node) = node_weights {
-            grads.register::<Wgpu>(node.id, <Wgpu as Shaders>::conv_weights_gradient(x, dy, sides));
-        }
-    }
-}
-
-/// The product of `x`, `[n, inputs]`, and `weights`, `[inputs, outputs]`, where shaders run; `None` elsewhere.
-///
-/// It is a convolution of maps of one pixel, from outputs to inputs, gone backwards: so the weights lie as it reads them, and its
-/// shaders are enough.
-pub fn product(x: &Tensor<2>, weights: &Tensor<2>) -> Option<Tensor<2>> {
-    if !computes(x) {
-        return None;
-    }
-    let ([n, inputs], [_, outputs]) = (x.dims(), weights.dims());
-    let sides = Sides::of([n, outputs, 1, 1], [inputs, outputs, 1, 1], 0, Way::Ours);
-    let (x, weights) = (x.clone().reshape([n, inputs, 1, 1]), weights.clone().reshape([inputs, outputs, 1, 1]));
-    if !weights.device().is_autodiff() {
-        let [x, weights] = [x, weights].map(|tensor: Tensor<4>| tensor.try_into_primitive::<Wgpu>().ok());
-        let y: Tensor<4> = Tensor::from_primitive::<Wgpu>(<Wgpu as Shaders>::conv_images_gradient(x?, weights?, sides));
-        return Some(y.reshape([n, outputs]));
-    }
-    // Images of the data set have no gradient.
-    let x: Tensor<4> = if x.device().is_autodiff() { x } else { Tensor::from_inner(x) };
-    let state = (untracked(&x)?, untracked(&weights)?, sides);
-    let y = <Wgpu as Shaders>::conv_images_gradient(state.0.clone(), state.1.clone(), sides);
-    let y: Tensor<4> = track(Product, [&tracked(&x)?, &tracked(&weights)?], state, y);
-    Some(y.reshape([n, outputs]))
-}
-
-/// Gradients of a product with respect to both factors.
-#[derive(Debug)]
-struct Product;
-
-impl Backward<Wgpu, 2> for Product {
-    type State = (Primitive, Primitive, Sides);
-
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let [node_x, node_weights] = ops.parents;
-        let (x, weights, sides) = ops.state;
-        let dy = grads.consume::<Wgpu>(&ops.node);
-        if let Some(node) = node_x {
-            grads.register::<Wgpu>(node.id, <Wgpu as Shaders>::conv(dy.clone(), weights, sides));
-        }
-        if let Some(node) = node_weights {
-            grads.register::<Wgpu>(node.id, <Wgpu as Shaders>::conv_weights_gradient(dy, x, sides));
+            let (input, output) = match self {
+                Self::Forwards => (x, dy),
+                Self::Backwards => (dy, x),
+            };
+            grads.register::<Wgpu>(node.id, <Wgpu as Shaders>::conv_weights_gradient(input, output, sides));
         }
     }
 }
