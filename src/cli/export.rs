@@ -97,6 +97,9 @@ fn web(args: &ExportArgs) -> Result<()> {
     let dir = RunDir::open(&args.run)?;
     check_empty(args)?;
     let site = site::build(&site::page_dir(args.page.clone()), Some((&dir, args.checkpoint.name())))?;
+    if site::is_unoptimized(&site) {
+        eprintln!("notice: {}", super::words::UNOPTIMIZED);
+    }
     eprintln!("notice: compressing the page, once, as small as it gets; this may take a minute");
     let [gzip, brotli] = site::write(&site, &args.out)?;
     say!(

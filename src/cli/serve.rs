@@ -40,6 +40,9 @@ pub fn run(args: ServeArgs) -> Result<()> {
     let run = args.run.map(RunDir::open).transpose()?;
     let mut site = site::build(&site::page_dir(args.page), run.as_ref().map(|dir| (dir, args.checkpoint.name())))?;
     site::add_samples(&mut site);
+    if site::is_unoptimized(&site) {
+        eprintln!("notice: {}", super::words::UNOPTIMIZED);
+    }
     let runs = site::Watched::new(args.out);
     if !args.host.is_loopback() {
         let runs = runs.root().display();

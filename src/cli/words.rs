@@ -62,6 +62,10 @@ fn advice_words(advice: &Advice) -> String {
     }
 }
 
+/// That the page was built without `wasm-opt`.
+pub const UNOPTIMIZED: &str = "the page's program is a tenth larger than it need be: wasm-pack could not run wasm-opt, \
+                               which it downloads when it builds";
+
 /// The error of a run that can go on, with the command that continues it on the same devices.
 pub fn with_devices(e: Error, device: Option<&str>) -> Error {
     let Some(Advice::Continue { run, lost }) = e.advice() else { return e };

@@ -89,6 +89,28 @@ pub fn build(page: &Path, run: Option<(&RunDir, &str)>) -> Result<Site> {
     Ok(site)
 }
 
+/// Whether a program of the site still has the names of its functions, which `wasm-opt` drops. `wasm-pack` leaves `wasm-opt` out,
+/// without a word, where it cannot download it.
+pub fn is_unoptimized(site: &Site) -> bool {
+    site.iter().any(|(name, bytes)| name.ends_with(".wasm") && has_names(bytes).unwrap_or(false))
+}
+
+/// Whether a WebAssembly has a section of names; none where it is no WebAssembly. Its sections are a byte, the length of the rest
+/// in seven bits a byte, and the rest.
+fn has_names(wasm: &[u8]) -> Option<bool> {
+    let mut rest = wasm.strip_prefix(b"\0asm")?.get(4..)?;
+    while let [id, after @ ..] = rest {
+        let digits = after.iter().take(5).position(|byte| byte & 0x80 == 0)? + 1;
+        let size = after[..digits].iter().rev().fold(0, |size, byte| size << 7 | usize::from(byte & 0x7f));
+        let (section, next) = after[digits..].split_at_checked(size)?;
+        if *id == 0 && section.starts_with(b"\x04name") {
+            return Some(true);
+        }
+        rest = next;
+    }
+    Some(false)
+}
+
 /// Adds a few images of CIFAR-10, where this machine has it. They are not ours to put on the web, so an exported site has none.
 pub fn add_samples(site: &mut Site) {
     let Some(files) = cifar10_sample() else { return };
@@ -244,6 +266,20 @@ mod tests {
             let error = build(dir.path(), None).unwrap_err();
             assert!(error.kind() == ErrorKind::InvalidData && error.to_string().contains("models.json"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_program_that_kept_its_names_is_told_from_one_that_was_optimized() {
+        let header = b"\0asm\x01\0\0\0";
+        let wasm = |sections: &[&[u8]]| [header, &sections.concat()[..]].concat();
+        let (long, names) = ([&[1, 0x80, 0x01][..], &[7; 128]].concat(), b"\0\x06\x04name\0");
+        assert_eq!(has_names(&wasm(&[&long, b"\0\x05\x04nami"])), Some(false));
+        assert_eq!(has_names(&wasm(&[&long, names])), Some(true));
+        for cut in [&b""[..], b"\0asm", &wasm(&[&long])[..60], &wasm(&[b"\0\xff\xff\xff\xff\xff"])] {
+            assert_eq!(has_names(cut), None);
+        }
+        let site = |bytes: Vec<u8>| Site::from([("pkg/cpu/a.wasm".to_string(), bytes)]);
+        assert!(is_unoptimized(&site(wasm(&[names]))) && !is_unoptimized(&site(wasm(&[]))));
     }
 
     #[test]

@@ -4,6 +4,6 @@ mod files;
 mod runs;
 mod serve;
 
-pub use files::{Site, add_samples, build, page_dir, write};
+pub use files::{Site, add_samples, build, is_unoptimized, page_dir, write};
 pub use runs::{Answer, Watched};
 pub use serve::serve;

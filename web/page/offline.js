@@ -3,10 +3,13 @@
 // `version.json` names all files of the site, and has another version whenever one of them was changed. A page that is
 // opened is given what is kept if the site still has that version, or cannot be reached; else it comes from the site.
 
+/** @typedef {{ version: string, files: string[], isGone?: false } | { isGone: true }} Found */
+
+const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 const NAME = 'tinderbox ';
 const PATIENCE = 2000; // milliseconds that a site may take to tell its version
 
-/** The version of the site; nothing where it cannot be reached. */
+/** The version of the site; nothing where it cannot be reached. @returns {Promise<Found | undefined>} */
 async function siteVersion() {
   try {
     const response = await fetch('version.json', { cache: 'no-store', signal: AbortSignal.timeout(PATIENCE) });
@@ -28,12 +31,12 @@ async function keptName() {
 }
 
 /** The program for WebGPU is of no use where there is none. */
-const isOfUse = (file) => 'gpu' in navigator || !file.startsWith('pkg/tinderbox_web');
+const isOfUse = (/** @type {string} */ file) => 'gpu' in navigator || !file.startsWith('pkg/tinderbox_web');
 
-/** Keeps all files of a version, and then none of any other. */
+/** Keeps all files of a version, and then none of any other. @param {{ version: string, files: string[] }} of */
 async function keep({ version, files }) {
   const cache = await caches.open(NAME + version);
-  const get = async (file) => {
+  const get = async (/** @type {string} */ file) => {
     const response = await fetch(file, { cache: 'no-cache' });
     if (!response.ok) throw new Error(`${file}: ${response.status}`);
     // An answer that was redirected cannot open a page.
@@ -51,16 +54,16 @@ async function keep({ version, files }) {
   for (const name of await keptNames()) if (name !== NAME + version) await caches.delete(name);
 }
 
-self.addEventListener('install', (event) => {
-  self.skipWaiting();
-  event.waitUntil(siteVersion().then((found) => found && !found.isGone && keep(found)));
+worker.addEventListener('install', (event) => {
+  worker.skipWaiting();
+  event.waitUntil(siteVersion().then((found) => (found && !found.isGone ? keep(found) : undefined)));
 });
-self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim()));
+worker.addEventListener('activate', (event) => event.waitUntil(worker.clients.claim()));
 
 /** Whether pages are given what the site has, since that is newer than what is kept. */
 let isOld = false;
 
-self.addEventListener('fetch', (event) => {
+worker.addEventListener('fetch', (event) => {
   const { request } = event;
   const url = new URL(request.url);
   if (request.method !== 'GET' || url.origin !== location.origin || url.pathname.endsWith('version.json')) return;
@@ -69,16 +72,16 @@ self.addEventListener('fetch', (event) => {
       if (request.mode === 'navigate') {
         const found = await siteVersion();
         if (found?.isGone) {
-          await self.registration.unregister();
+          await worker.registration.unregister();
           for (const name of await keptNames()) await caches.delete(name);
           return fetch(request);
         }
-        isOld = Boolean(found) && (await keptName()) !== NAME + found.version;
-        if (isOld) event.waitUntil(keep(found).catch(() => {}));
+        isOld = found !== undefined && (await keptName()) !== NAME + found.version;
+        if (found && isOld) event.waitUntil(keep(found).catch(() => {}));
       }
       const file = url.pathname.endsWith('/') ? new URL('index.html', url).href : url.href;
       const name = isOld ? undefined : await keptName();
-      const kept = name && (await caches.match(file, { cacheName: name, ignoreSearch: true }));
+      const kept = name ? await caches.match(file, { cacheName: name, ignoreSearch: true }) : undefined;
       return kept ?? fetch(request);
     })(),
   );
