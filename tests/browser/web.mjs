@@ -499,9 +499,16 @@ with zipfile.ZipFile(root + ".zip", "w", zipfile.ZIP_DEFLATED) as z:
     const measured = JSON.parse(execFileSync(program, ["evaluate", file, "--dataset", `folder:${zip}`, "--json", "--device", "cpu"]));
     assert.equal(measured.test_images, 12);
     assert.ok(measured.accuracy > 80, String(measured.accuracy));
-    // They are there after a reload.
+    // They are there after a reload, and so is the run, which brings its pictures to be trained further on.
     await page.reload();
     await page.waitForFunction(() => document.getElementById("pictures-about").textContent.startsWith("2 classes, 60 pictures"));
+    await page.waitForFunction(() => !document.getElementById("start").disabled && document.getElementById("data-about").textContent.startsWith("MNIST"));
+    await page.locator("#runs-rows tr", { hasText: "your pictures" }).getByRole("button", { name: /^Use/ }).click();
+    await page.waitForFunction(() => document.getElementById("data-about").textContent.startsWith("your pictures: 48 images"));
+    await page.waitForFunction(() => document.querySelectorAll("#layers li").length === 10);
+    await page.waitForFunction(() => !document.getElementById("start").disabled);
+    await page.click("#further");
+    await page.locator("#runs-rows tr", { hasText: "trained further here" }).waitFor();
   });
 
   await check("a camera", [...plain, "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"], { permissions: ["camera"] }, async (page) => {
@@ -562,9 +569,9 @@ with zipfile.ZipFile(root + ".zip", "w", zipfile.ZIP_DEFLATED) as z:
     // The network of a run comes with its layers, so that it can be trained further.
     await page.waitForFunction(() => !document.getElementById("start").disabled);
     await page.click("#empty-layers");
-    await page.selectOption("#add-layer", "linear classes");
-    await page.getByRole("button", { name: "Put flatten here" }).click();
     await page.selectOption("#add-layer", "linear 64");
+    await page.getByRole("button", { name: "Put flatten here" }).click();
+    await page.getByRole("button", { name: "Put linear classes at the end" }).click();
     await page.waitForFunction(() => document.querySelectorAll("#layers li").length === 3);
     await fill(page, { epochs: 1, lr: 10_000 });
     await page.click("#start");

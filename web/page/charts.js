@@ -14,6 +14,7 @@ import { $ } from './dom.js';
 /**
  * @typedef {{
  *   dark: MediaQueryList, draw: (into: HTMLElement, options: object) => Chart, joined: (curves: Curve[]) => unknown,
+ *   percent: (chart: unknown, low: number, high: number) => [number, number],
  * }} Charts
  */
 
@@ -56,9 +57,9 @@ function plot() {
   /** @type {Charts | undefined} */
   const library = /** @type {any} */ (window).tinderboxCharts; // from a script of its own
   if (!library) return;
-  for (const [id, curves, digits] of /** @type {const} */ ([
-    ['loss-chart', losses(), 4],
-    ['accuracy-chart', accuracies(), 2],
+  for (const [id, curves, y] of /** @type {const} */ ([
+    ['loss-chart', losses(), { digits: 4 }],
+    ['accuracy-chart', accuracies(), { digits: 2, range: library.percent }],
   ])) {
     const into = $(id);
     const labels = curves.map(({ label }) => label).join('\n');
@@ -73,7 +74,7 @@ function plot() {
     charts.push({
       element: into,
       labels,
-      chart: library.draw(into, { height: 190, ink: '--ink', x, y: { digits }, curves }),
+      chart: library.draw(into, { height: 190, ink: '--ink', x, y, curves }),
     });
   }
 }

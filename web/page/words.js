@@ -150,6 +150,7 @@ export const words = {
   ask: {
     draw: 'Draw a digit.',
     open: 'Open a picture.',
+    openFile: 'Open a picture',
     camera: 'Camera',
     cameraOff: 'Camera off',
     noCamera: (/** @type {string} */ why) => `The camera cannot be used: ${why}`,
@@ -225,6 +226,7 @@ export const words = {
         : `→ ${output.replaceAll('x', '×')}${parameters ? `, ${counted(parameters, 'parameter', 'parameters')}` : ''}`,
     add: 'add a layer …',
     put: (/** @type {string} */ layer) => `Put ${layer} here`,
+    putLast: (/** @type {string} */ layers) => `Put ${layers} at the end`,
     lastLayer: 'linear classes – the last layer: a value for each class',
     option: (/** @type {string} */ name, /** @type {string} */ about) => `${name} – ${about}`,
     asText: 'the layer as text',
@@ -283,7 +285,7 @@ export const words = {
 
   charts: {
     epoch: 'epoch',
-    trainLoss: 'train loss',
+    trainLoss: 'train loss of a step',
     testLoss: 'test loss',
     accuracy: 'test accuracy, %',
     ofRun: (/** @type {string} */ curve, /** @type {string} */ run) => `${curve}: ${run}`,
@@ -292,10 +294,10 @@ export const words = {
   pictures: {
     own: 'your pictures',
     class: (/** @type {number} */ n) => `class ${n}`,
-    about: (/** @type {number} */ classes, /** @type {number} */ pictures) =>
+    about: (/** @type {number} */ classes, /** @type {number} */ pictures, /** @type {boolean} */ isEnough) =>
       classes
         ? `${counted(classes, 'class', 'classes')}, ${counted(pictures, 'picture', 'pictures')}; ` +
-          'one in five is kept for testing'
+          (isEnough ? 'one in five is kept for testing' : 'two classes with two pictures each are needed to train')
         : 'There is no class yet.',
     count: (/** @type {number} */ n) => counted(n, 'picture', 'pictures'),
     reading: (/** @type {number} */ done, /** @type {number} */ of) => `reading, ${number(done)} of ${number(of)} …`,
@@ -342,6 +344,8 @@ export const words = {
     renameRun: (/** @type {string} */ name) => `Rename ${name}`,
     removeRun: (/** @type {string} */ name) => `Delete ${name}`,
     newName: 'A new name for this run:',
+    otherData: (/** @type {string} */ name, /** @type {string} */ data) =>
+      `${name} was trained on ${data}: to train it further, use these data first.`,
     reallyDelete: (/** @type {string} */ name) => `Delete ${name}, its curves and its weights?`,
   },
 

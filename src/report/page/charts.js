@@ -14,6 +14,12 @@ globalThis.tinderboxCharts = (() => {
   // A loss that explodes has more digits than there is room for.
   const short = (tick) => (Math.abs(tick) < 1e6 ? String(Number(tick.toPrecision(6))) : tick.toExponential(0));
 
+  /** A range of percentages: a little room around the values, but no more than there can be. */
+  const percent = (_, low, high) => {
+    const room = Math.max(1, 0.08 * (high - low));
+    return [Math.max(0, low - room), Math.min(100, high + room)];
+  };
+
   /** What uPlot draws of curves, whose `points` are [x, y]. */
   const joined = (curves) => uPlot.join(curves.map(({ points }) => [points.map(([x]) => x), points.map(([, y]) => y)]));
 
@@ -65,5 +71,5 @@ globalThis.tinderboxCharts = (() => {
     return new uPlot(options, joined(curves), into);
   }
 
-  return { dark, draw, joined };
+  return { dark, draw, joined, percent };
 })();

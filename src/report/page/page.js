@@ -12,12 +12,6 @@ const ends = runs.map((run) => run.metrics.at(-1)?.train_loss).filter((loss) => 
 logSwitch.checked = Math.max(...ends) > 8 * Math.min(...ends);
 let drawn = [];
 
-// A little room around the values, but no more than there can be.
-function percent(_, low, high) {
-  const room = Math.max(1, 0.08 * (high - low));
-  return [Math.max(0, low - room), Math.min(100, high + room)];
-}
-
 function draw() {
   drawn.forEach((plot) => plot.destroy());
   const last = Math.max(...runs.map((run) => run.metrics.length));
@@ -40,7 +34,7 @@ function draw() {
         label: overTime ? "seconds" : "epoch", text: (x) => (overTime ? x.toFixed(x < 100 ? 1 : 0) : String(x)),
         isWhole: !overTime, range: last === 1 && !overTime ? [0.5, 1.5] : undefined,
       },
-      y: { digits, log, range: key === "test_accuracy" ? percent : undefined },
+      y: { digits, log, range: key === "test_accuracy" ? tinderboxCharts.percent : undefined },
       curves,
     });
   });

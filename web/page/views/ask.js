@@ -1,6 +1,6 @@
 // The drawing pad, pictures and the camera, and what the models say of them.
 import { guarded, latest } from '../actions.js';
-import { $, contextOf, element, keepingFocus, paintPixels } from '../dom.js';
+import { $, button, contextOf, element, keepingFocus, paintPixels } from '../dom.js';
 import { decoded, pixelsOf } from '../files.js';
 import { askBeside, chooseAndKeep, isWantedBeside, others } from '../models.js';
 import { ask, client } from '../protocol.js';
@@ -13,6 +13,8 @@ import { look } from './inside.js';
 /** @typedef {import('../worker.js').Answer} Answer */
 
 const SIDE = 280;
+/** Whether the model at hand takes pictures in colour, which cannot be drawn. */
+let inColour = false;
 const pad = $('pad'),
   pen = contextOf(pad, { willReadFrequently: true });
 /** @type {Point[][]} */
@@ -20,9 +22,13 @@ let strokes = [];
 // Instead of a drawing: a picture, a test image as the network sees it (`seen`), or the camera.
 /** @type {{ picture: ImageBitmap | HTMLCanvasElement, seen?: Uint8Array } | { camera: MediaStream } | null} */
 let instead = null;
+/** How often something else was drawn; an answer to what was there before says that another one comes. */
+let changes = 0;
 
 /** Shows what is asked about. */
 export function paint() {
+  changes += 1;
+  $('answer').ariaBusy = 'true';
   pen.fillStyle = '#000';
   pen.fillRect(0, 0, SIDE, SIDE);
   const image = instead && ('camera' in instead ? $('live') : instead.picture);
@@ -148,10 +154,12 @@ const askAgain = guardedQuietly(
   latest(async () => {
     const { about, beside } = state;
     if (!about) return;
-    const asked = question();
+    const [asked, mine] = [question(), changes];
     if (!asked) {
       $('answer').textContent = about.shape.channels === 1 ? words.ask.draw : words.ask.open;
-      $('answers').replaceChildren();
+      const openFile = button(words.ask.openFile, () => $('file').click());
+      $('answers').replaceChildren(...(inColour ? [openFile] : []));
+      $('answer').ariaBusy = 'false';
       look(null);
       return;
     }
@@ -161,10 +169,12 @@ const askAgain = guardedQuietly(
       const { answers, seen } = await ask('ask', [values, asked]);
       if (state.about !== about) return; // another model: it is asked at once
       showAnswers(models, answers);
+      if (mine === changes) $('answer').ariaBusy = 'false';
       look(seen, about.shape);
     } catch (error) {
       if (device !== client()) return; // another device, which is asked when it has the network
       $('answers').replaceChildren();
+      $('answer').ariaBusy = 'false';
       throw error;
     }
   }),
@@ -239,8 +249,6 @@ watch(['models', 'about', 'beside'], () => {
     ),
   );
 });
-/** Whether the model at hand takes pictures in colour, which cannot be drawn. */
-let inColour = false;
 watch(['about', 'beside'], () => {
   const was = inColour;
   inColour = state.about?.shape.channels === 3;

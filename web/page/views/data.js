@@ -112,6 +112,9 @@ export async function takeFiles(files) {
   });
 }
 
+/** The sample of digits instead of other data. */
+export const useSample = () => takeSource(sample);
+
 /** Other data; what was there before stays if these cannot be loaded. @param {Source} other */
 export async function takeSource(other) {
   if (state.activity === 'training') throw new Error(words.data.trainsNow);

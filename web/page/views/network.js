@@ -51,6 +51,11 @@ function paint(draft) {
   const fits = draft.error === null && draft.layers.every(({ error }) => error === null);
   $('network-about').textContent = words.network.about(draft.layers.length, fits ? parameters : null);
   $('network-error').textContent = draft.error ?? '';
+  const last = /end with `([^`]+)`/.exec(draft.error ?? '')?.[1];
+  if (last) {
+    const add = guarded(() => take([...layers, ...last.split(', ')]));
+    $('network-error').append(' ', button(words.network.putLast(last), add));
+  }
 }
 
 /**
@@ -186,6 +191,7 @@ $('add-layer').onchange = guarded(async () => {
 $('empty-layers').onclick = guarded(async () => {
   opened = -1;
   await take([]);
+  $('network-title').scrollIntoView({ block: 'nearest' });
 });
 watch(['recipe', 'data'], () => {
   const { recipe, data } = state;

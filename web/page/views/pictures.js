@@ -313,8 +313,9 @@ function paint() {
       [...$('classes').querySelectorAll('button')].find(({ ariaLabel }) => ariaLabel === focused)
     )?.focus();
   const all = classes.reduce((sum, { pictures }) => sum + pictures.length, 0);
-  $('pictures-about').textContent = words.pictures.about(classes.length, all);
-  $('use-pictures').disabled = classes.filter(({ pictures }) => pictures.length > 1).length < 2;
+  const isEnough = classes.filter(({ pictures }) => pictures.length > 1).length > 1;
+  $('pictures-about').textContent = words.pictures.about(classes.length, all, isEnough);
+  $('use-pictures').disabled = !isEnough;
   $('save-pictures').disabled = !all;
 }
 
@@ -328,12 +329,16 @@ $('pictures').onchange = guarded(async () => {
   $('pictures').value = ''; // so that the same file can be opened again
   await takePictures(files.map((file) => ({ file, path: file.name })));
 });
-$('use-pictures').onclick = guarded(async () => {
+/** Takes the pictures as the data to train on. */
+export async function usePictures() {
   // The classes in the order of their names, as a folder's are.
   const classes = [...state.classes]
     .filter(({ pictures }) => pictures.length)
     .sort((a, b) => (a.name < b.name ? -1 : 1));
   await takeSource({ name: words.pictures.own, load: () => load(classes) });
+}
+$('use-pictures').onclick = guarded(async () => {
+  await usePictures();
   document.getElementById('train-title')?.scrollIntoView();
 });
 $('save-pictures').onclick = guarded(async () => {

@@ -2,7 +2,7 @@
 // follows from it, the library decides.
 import { guarded, queue, say, wordsOf } from '../actions.js';
 import { keep, keepOptions, keptOptions, settings } from '../address.js';
-import { $ } from '../dom.js';
+import { $, element } from '../dom.js';
 import { fieldsOf, makeForm, textAt } from '../form.js';
 import { ask } from '../protocol.js';
 import { change, state, watch } from '../store.js';
@@ -96,7 +96,8 @@ const offerPresets = () =>
     const favourite = fitting.find(({ name }) => favourites.includes(name));
     $('preset').value = (named(settings.preset) ?? favourite ?? fitting[0]).name;
     await usePreset(isOfAddress() ? keptOptions() : {});
-    $('hint').textContent = isOther ? words.recipe.changed($('preset').value) : '';
+    const told = element('span', { className: 'soft', textContent: words.recipe.changed($('preset').value) });
+    $('hint').replaceChildren(...(isOther ? [told] : []));
     const wanted = presets.find(({ name }) => name === settings.preset);
     if (wanted && !isOfAddress()) say(words.recipe.needsOtherData(wanted.name, wanted.recipe.dataset));
   });

@@ -7,6 +7,8 @@ import { chooseAndKeep, fileName, freeName } from '../models.js';
 import { ask } from '../protocol.js';
 import { change, state, watch } from '../store.js';
 import { words } from '../words.js';
+import { useSample } from './data.js';
+import { usePictures } from './pictures.js';
 import { useRecipeOf } from './recipe.js';
 
 /** @typedef {import('../store.js').Run} Run */
@@ -139,6 +141,15 @@ async function remove(run) {
   if (settings.main === run.about.name) keep('main', '');
 }
 
+/** Takes the data that a run was trained on, where they are here. @param {Run} run */
+async function useDataOf(run) {
+  const isOn = () => state.data?.classes.join('|') === run.about.classes.join('|');
+  if (isOn()) return;
+  if (run.data === words.pictures.own && state.classes.length) await usePictures();
+  else if (run.about.recipe.dataset === 'mnist-sample') await useSample();
+  if (!isOn()) say(words.runs.otherData(run.name, run.data));
+}
+
 /** @param {Run} run */
 async function open(run) {
   if (state.activity === 'training') throw new Error(words.models.trainsNow);
@@ -148,6 +159,7 @@ async function open(run) {
     index = state.models.length - 1;
   }
   await chooseAndKeep(index);
+  await useDataOf(run);
   await useRecipeOf(run.about, true);
   document.getElementById('try-title')?.scrollIntoView();
 }
