@@ -2,8 +2,8 @@
 
 use std::sync::atomic::AtomicUsize;
 
-use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
+use burn::tensor::{Device, Tensor};
 use image::{DynamicImage, RgbaImage};
 use tinderbox::compute::{LossKind, read};
 use tinderbox::data::picture::to_model_input;
@@ -67,23 +67,22 @@ impl Session {
     /// Asks the model in a place about one image, as [`prepare`](Self::prepare) gives it: probabilities, one a class.
     pub async fn predict(&self, place: u32, pixels: &[u8]) -> Result<Vec<f32>, JsError> {
         let loaded = self.model(place)?;
-        let input = self.input(&loaded, pixels)?;
-        read(softmax(loaded.model.forward(input), 1).flatten(0, 1)).await.map_err(thrown)
+        let (model, device) = loaded.for_one_image(&self.inside().device).await?;
+        let input = input(&loaded, pixels, &device)?;
+        read(softmax(model.forward(input), 1).flatten(0, 1)).await.map_err(thrown)
     }
 }
 
-impl Session {
-    /// One image for a model, `[1, channels, height, width]`.
-    pub(crate) fn input(&self, loaded: &Loaded, pixels: &[u8]) -> Result<Tensor<4>, JsError> {
-        let shape = loaded.manifest.metadata.shape;
-        if pixels.len() != shape.len() {
-            let name = &loaded.manifest.name;
-            let message =
-                format!("{name} takes images of {shape}: expected {} values, found {}", shape.len(), pixels.len());
-            return Err(JsError::new(&message));
-        }
-        Ok(one_image(pixels, shape, &self.inside().device))
+/// One image for a model, `[1, channels, height, width]`, on a device.
+pub(crate) fn input(loaded: &Loaded, pixels: &[u8], device: &Device) -> Result<Tensor<4>, JsError> {
+    let shape = loaded.manifest.metadata.shape;
+    if pixels.len() != shape.len() {
+        let name = &loaded.manifest.name;
+        let message =
+            format!("{name} takes images of {shape}: expected {} values, found {}", shape.len(), pixels.len());
+        return Err(JsError::new(&message));
     }
+    Ok(one_image(pixels, shape, device))
 }
 
 fn prepared(rgba: Vec<u8>, width: u32, height: u32, shape: ImageShape, of: Preprocessing) -> Result<Vec<u8>, JsError> {

@@ -10,6 +10,7 @@ use tinderbox::network::Model;
 use wasm_bindgen::prelude::*;
 use web_sys::OffscreenCanvas;
 
+use crate::ask::input;
 use crate::screen::Screen;
 use crate::session::Session;
 use crate::{json, thrown};
@@ -70,7 +71,7 @@ impl Session {
         let (inside, loaded) = (self.inside(), self.model(0)?);
         let mut pictures = vec![filters(&loaded.model)];
         if let Some(pixels) = pixels {
-            let stages = loaded.model.stages(self.input(&loaded, &pixels)?);
+            let stages = loaded.model.stages(input(&loaded, &pixels, &inside.device)?);
             pictures.extend(stages.into_iter().map(|values| {
                 let maps = values.maps().swap_dims(0, 1);
                 Some(maps)
@@ -110,7 +111,8 @@ impl Session {
     /// then the values of the maps; a vector is maps of one pixel.
     pub async fn activations(&self, pixels: &[u8], layer: usize) -> Result<Vec<f32>, JsError> {
         let loaded = self.model(0)?;
-        let maps = loaded.model.activation(self.input(&loaded, pixels)?, layer).maps().swap_dims(0, 1);
+        let maps =
+            loaded.model.activation(input(&loaded, pixels, &self.inside().device)?, layer).maps().swap_dims(0, 1);
         let shape = maps.dims();
         let values = read(maps.flatten::<1>(0, 3)).await.map_err(thrown)?;
         Ok(shape.into_iter().map(|n| n as f32).chain(values).collect())

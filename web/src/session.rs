@@ -1,13 +1,13 @@
 //! One device with a data set, models and canvases: how it begins, and what it holds.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
-use tinderbox::compute::{DeviceInfo, cpu_info};
+use tinderbox::compute::{DeviceInfo, cpu_info, is_cpu};
 use tinderbox::data::pictures::{dataset, shape_of};
 use tinderbox::data::{Dataset, Identity, Origin};
 use tinderbox::error::Error;
@@ -54,6 +54,39 @@ pub(crate) struct Data {
 pub(crate) struct Loaded {
     pub manifest: Manifest,
     pub model: Model,
+    /// The same where the program runs, once one image was asked about.
+    on_host: OnceCell<Model>,
+}
+
+/// For one image a network of no more multiplications than this is done on the host before a GPU has been asked.
+const FEW_MULTIPLY_ADDS: u64 = 20_000_000;
+
+impl Loaded {
+    pub fn new(manifest: Manifest, model: Model) -> Self {
+        Self { manifest, model, on_host: OnceCell::new() }
+    }
+
+    /// The network for one image, and the device that it is on.
+    pub async fn for_one_image(&self, device: &Device) -> Result<(Model, Device), JsError> {
+        let few = self.model.network().summary().multiply_adds() <= FEW_MULTIPLY_ADDS;
+        if is_cpu(device) || !few {
+            return Ok((self.model.clone(), device.clone()));
+        }
+        let copy = match self.on_host.get() {
+            Some(copy) => copy.clone(),
+            None => {
+                let copy = self.copy_on_host().await?;
+                self.on_host.get_or_init(|| copy).clone()
+            }
+        };
+        Ok((copy, Device::flex()))
+    }
+
+    /// A copy of the network where the program runs.
+    pub async fn copy_on_host(&self) -> Result<Model, JsError> {
+        let empty = self.manifest.metadata.model(&Device::flex()).map_err(thrown)?;
+        flat::copy(&self.model, empty).await.map_err(thrown)
+    }
 }
 
 /// The manifest of a model: its weights' own, and what the page adds.
@@ -179,7 +212,7 @@ impl Session {
         manifest.metadata.check().map_err(named)?;
         let model = weights::load(&manifest.metadata, bytes, &self.inside.device).map_err(named)?;
         let text = json(&manifest)?;
-        self.inside.models.borrow_mut().insert(place, Rc::new(Loaded { manifest, model }));
+        self.inside.models.borrow_mut().insert(place, Rc::new(Loaded::new(manifest, model)));
         Ok(text)
     }
 
@@ -191,10 +224,8 @@ impl Session {
     /// The weights at hand as the bytes of a safetensors file, which the native program reads too.
     pub async fn save_model(&self) -> Result<Vec<u8>, JsError> {
         let loaded = self.model(0)?;
-        let metadata = &loaded.manifest.metadata;
-        let on_cpu = metadata.model(&Device::flex()).map_err(thrown)?;
-        let on_cpu = flat::copy(&loaded.model, on_cpu).await.map_err(thrown)?;
-        weights::to_bytes(&on_cpu, &metadata.to_json()).map_err(thrown)
+        let copy = loaded.copy_on_host().await?;
+        weights::to_bytes(&copy, &loaded.manifest.metadata.to_json()).map_err(thrown)
     }
 
     /// The manifest of the model at hand, as JSON.

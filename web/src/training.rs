@@ -213,7 +213,7 @@ impl Messages {
     /// `accuracy` is that of these weights on all test images, if it is known.
     fn keep(&mut self, state: &TrainState, accuracy: Option<f64>) {
         self.manifest.accuracy = accuracy;
-        let loaded = Loaded { manifest: self.manifest.clone(), model: state.model.valid() };
+        let loaded = Loaded::new(self.manifest.clone(), state.model.valid());
         self.inside.models.borrow_mut().insert(0, Rc::new(loaded));
     }
 }
