@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 
 use super::args::Checkpoint;
-use super::output::write_weights;
+use super::output::{built_site, write_weights};
 use super::terminal::say;
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
@@ -96,10 +96,7 @@ fn web(args: &ExportArgs) -> Result<()> {
     }
     let dir = RunDir::open(&args.run)?;
     check_empty(args)?;
-    let site = site::build(&site::page_dir(args.page.clone()), Some((&dir, args.checkpoint.name())))?;
-    if site::is_unoptimized(&site) {
-        eprintln!("notice: {}", super::words::UNOPTIMIZED);
-    }
+    let site = built_site(args.page.clone(), Some((&dir, args.checkpoint.name())))?;
     eprintln!("notice: compressing the page, once, as small as it gets; this may take a minute");
     let [gzip, brotli] = site::write(&site, &args.out)?;
     say!(

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::args::Checkpoint;
+use super::output::built_site;
 use super::terminal::say;
 use crate::error::Result;
 use crate::runs::RunDir;
@@ -38,11 +39,8 @@ pub struct ServeArgs {
 
 pub fn run(args: ServeArgs) -> Result<()> {
     let run = args.run.map(RunDir::open).transpose()?;
-    let mut site = site::build(&site::page_dir(args.page), run.as_ref().map(|dir| (dir, args.checkpoint.name())))?;
+    let mut site = built_site(args.page, run.as_ref().map(|dir| (dir, args.checkpoint.name())))?;
     site::add_samples(&mut site);
-    if site::is_unoptimized(&site) {
-        eprintln!("notice: {}", super::words::UNOPTIMIZED);
-    }
     let runs = site::Watched::new(args.out);
     if !args.host.is_loopback() {
         let runs = runs.root().display();

@@ -7,9 +7,10 @@ use tinderbox::error::{Error, ErrorKind, Result};
 /// The files of a data set, uncompressed, one after the other: MNIST's four, CIFAR-10's, or CIFAR-10's archive.
 #[derive(Default)]
 pub struct Files {
-    names: Vec<String>,
     /// CIFAR-10's are read as they come: all of them twice would be more than a tab should take.
     cifar: Option<cifar::Parts>,
+    /// The names of those.
+    names: Vec<String>,
     others: Vec<(String, Vec<u8>)>,
 }
 
@@ -17,13 +18,11 @@ impl Files {
     /// Takes a file, of which so many are still `to_come`.
     pub fn add(&mut self, name: String, bytes: Vec<u8>, to_come: usize) -> Result<()> {
         if name.ends_with(".bin") {
-            // The test file is one of those.
-            let of_test = usize::from(!self.names.iter().any(|name| name == TEST_FILE));
-            self.cifar.get_or_insert_default().add(&name, &bytes, to_come.saturating_sub(of_test))?;
+            self.cifar.get_or_insert_default().add(&name, &bytes, to_come)?;
+            self.names.push(name);
         } else {
-            self.others.push((name.clone(), bytes));
+            self.others.push((name, bytes));
         }
-        self.names.push(name);
         Ok(())
     }
 

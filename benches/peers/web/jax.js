@@ -1,8 +1,7 @@
 // The two networks in jax-js: a compiled step of SGD. Running statistics of batch normalization are left out, as in tf.js.
 import { defaultDevice, init, jit, lax, nn, numpy as np, random, tree, valueAndGrad } from '@jax-js/jax';
+import { EPSILON, LR, layersOf } from './layers.js';
 
-const EPSILON = 1e-5;
-const LR = 0.1;
 
 function normalized(x, { scale, offset }, axes) {
   const shape = x.shape.map((n, i) => (axes.includes(i) ? 1 : n));
@@ -35,17 +34,13 @@ const layer = (shape, inputs, outputs) => ({ w: drawn(shape, inputs), b: np.zero
 const norm = (n) => ({ scale: np.ones([n]), offset: np.zeros([n]) });
 const linear = (inputs, outputs) => layer([inputs, outputs], inputs, outputs);
 const conv3 = (inputs, outputs) => layer([outputs, inputs, 3, 3], 9 * inputs, outputs);
-const START = {
-  linear_v1: () => [linear(784, 128), norm(128), linear(128, 64), norm(64), linear(64, 10)],
-  cnn: () => [conv3(1, 16), norm(16), conv3(16, 32), norm(32), linear(1568, 10)],
-};
 
 /** A network to train on a device: a step on a batch, and the probabilities of one image. */
 export async function start(name, device) {
   if (!(await init(device)).includes(device)) throw new Error(`jax-js has no ${device} here`);
   defaultDevice(device);
   const network = NETWORKS[name];
-  let params = START[name]();
+  let params = layersOf(name, { linear, norm, conv3 });
   const loss = (p, x, y) => np.mean(np.sum(nn.logSoftmax(network(p, x), -1).mul(y), -1)).neg();
   const step = jit((p, x, y) => {
     const [value, gradients] = valueAndGrad(loss)(tree.ref(p), x, y);

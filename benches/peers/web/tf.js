@@ -1,6 +1,7 @@
 // The two networks in TensorFlow.js. Running statistics of batch normalization are left out, as in jax.js.
+import { EPSILON, LR, layersOf } from './layers.js';
+
 const { tf } = globalThis;
-const EPSILON = 1e-5;
 
 function normalized(x, [scale, offset], axes) {
   const { mean, variance } = tf.moments(x, axes);
@@ -29,10 +30,6 @@ const layer = (shape, inputs, outputs) => [
 const norm = (n) => [tf.variable(tf.ones([n])), tf.variable(tf.zeros([n]))];
 const linear = (inputs, outputs) => layer([inputs, outputs], inputs, outputs);
 const conv3 = (inputs, outputs) => layer([3, 3, inputs, outputs], 9 * inputs, outputs);
-const START = {
-  linear_v1: () => [linear(784, 128), norm(128), linear(128, 64), norm(64), linear(64, 10)],
-  cnn: () => [conv3(1, 16), norm(16), conv3(16, 32), norm(32), linear(1568, 10)],
-};
 
 /** A network to train on a device: a step on a batch, and the probabilities of one image. */
 export async function start(name, device) {
@@ -40,8 +37,8 @@ export async function start(name, device) {
   if (!(await tf.setBackend(device))) throw new Error(`tf.js has no ${device} here`);
   await tf.ready();
   const network = NETWORKS[name];
-  const params = START[name]();
-  const optimizer = tf.train.sgd(0.1);
+  const params = layersOf(name, { linear, norm, conv3 });
+  const optimizer = tf.train.sgd(LR);
   return {
     step(images, labels, n) {
       const value = tf.tidy(() => {

@@ -27,7 +27,7 @@ const MIRRORS: [&str; 1] = ["https://www.cs.toronto.edu/~kriz/"];
 pub(in crate::data) fn load(places: &[PathBuf], notices: Notices<'_>) -> Result<Loaded> {
     if let Some(dir) = folder(places) {
         let mut parts = Parts::default();
-        for (name, to_come) in TRAIN_FILES.iter().chain([&TEST_FILE]).zip((0..TRAIN_FILES.len()).rev().chain([0])) {
+        for (name, to_come) in TRAIN_FILES.iter().chain([&TEST_FILE]).zip((0..=TRAIN_FILES.len()).rev()) {
             let path = dir.join(name);
             let file = File::open(&path).map_err(|e| Error::io("read", &path, e))?;
             let bytes = read_file(file).map_err(|e| Error::io("read", &path, e))?;

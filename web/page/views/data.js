@@ -28,14 +28,16 @@ const SAMPLE = [
 /** A source of a data set: asks the device to load it, which a new device is asked again. */
 /** @typedef {{ name: string, load: () => Promise<DataInfo> }} Source */
 
+/** Fetches a file of a folder of the site. @param {string} folder @returns {(name: string) => Promise<DataFile>} */
+const fileIn = (folder) => async (name) => ({ name, blob: await (await fetched(`${folder}/${name}`)).blob() });
+
 /** The sample of digits, loaded once. @type {Promise<DataFile[]> | undefined} */
 let sampleFiles;
 /** @type {Source} */
 const sample = {
   name: '',
   async load() {
-    const get = async (/** @type {string} */ name) => ({ name, blob: await (await fetched(`data/${name}`)).blob() });
-    sampleFiles ??= Promise.all(SAMPLE.map(get)).catch((error) => {
+    sampleFiles ??= Promise.all(SAMPLE.map(fileIn('data'))).catch((error) => {
       sampleFiles = undefined; // to be tried again
       throw error;
     });
@@ -55,11 +57,7 @@ export async function offerSamples() {
   offer.textContent = words.data.fetchCifar(cifar.bytes);
   offer.hidden = false;
   offer.onclick = guarded(async () => {
-    const get = async (/** @type {string} */ name) => {
-      const blob = await (await fetched(`data/${cifar.name}/${name}`)).blob();
-      return { name, blob };
-    };
-    const files = await Promise.all(cifar.files.map(get));
+    const files = await Promise.all(cifar.files.map(fileIn(`data/${cifar.name}`)));
     await takeSource({ name: words.data.cifarSample, load: () => loadFiles(words.data.cifarSample, files) });
   });
 }
