@@ -30,7 +30,7 @@ const ROUNDS: usize = 5;
 const FEW: usize = 16;
 
 fn main() {
-    take_part();
+    take_part(0);
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     let batch: usize = args.first().map_or(128, |text| text.parse().expect("BATCH is a number"));
     println!("batch {batch}, {} threads; forward + backward in ms\n", std::thread::available_parallelism().unwrap());

@@ -29,7 +29,7 @@ use tinderbox::training::{Event, Observer, Observers, Plan, train};
 const BATCH: usize = 500;
 
 fn main() {
-    take_part();
+    take_part(0);
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     let request = Request::from(args.first().map_or("cpu", String::as_str));
     let epochs = args.get(1).map_or(10, |text| text.parse().expect("EPOCHS is a number"));

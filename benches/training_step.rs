@@ -20,7 +20,7 @@ const BATCH: usize = 128;
 const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 
 fn main() {
-    take_part();
+    take_part(0);
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     let request = Request::from(args.first().map_or("cpu", String::as_str));
     let steps: usize = args.get(1).map_or(8, |text| text.parse().expect("STEPS is a number"));

@@ -2,7 +2,7 @@
 //
 // One thread a word of an image: position in the order -> image -> (moved, mirrored) source pixels -> bytes -> values
 // from 0 to 1.
-// The CPU twin is `gather_changed` in src/batches.rs.
+// The CPU twin is `gather_changed` in src/training/augmentation.rs.
 
 struct Params {
     // Where the batch begins in the order.

@@ -44,8 +44,6 @@ pub enum Advice {
     TrainOnCpu,
     /// Choose a momentum above 0.
     Momentum,
-    /// Use less of the train set, or another device.
-    LessData,
     /// Choose a device that computes in half precision, or leave half precision out.
     SinglePrecision,
     /// Put these files into this folder.
@@ -125,6 +123,11 @@ impl Error {
     #[must_use]
     pub fn advise(self, advice: Advice) -> Self {
         Self { advice: Some(advice), ..self }
+    }
+
+    /// Whether a training ends with this error on all processes that share it at the same step.
+    pub fn is_of_all_ranks(&self) -> bool {
+        matches!(self.kind, ErrorKind::Training | ErrorKind::Interrupted(_))
     }
 
     /// Keeps the error underneath, for programs that want to know.

@@ -19,6 +19,31 @@ pub enum Notice {
     LeftOut(Error),
     /// So many more files were left out.
     LeftOutMore(usize),
+    /// Pictures are decoded.
+    Decoding {
+        /// Files that are done.
+        done: usize,
+        /// All files.
+        files: usize,
+    },
+    /// So many pictures were decoded into one file, which the next start finds.
+    Packed(usize),
+    /// Decoded pictures are not kept in a file, and why; they stay in memory.
+    NotPacked(Error),
+    /// The images of the run did not stay on its device; this share of the training time was spent waiting for them.
+    Streamed {
+        /// From 0 to 1.
+        share: f64,
+    },
+    /// The run begins with weights of another one.
+    BeganFrom {
+        /// The run, or the file.
+        from: PathBuf,
+        /// Layers with weights that are taken from it.
+        layers: usize,
+        /// All layers with weights.
+        of: usize,
+    },
     /// A file arrives from the network.
     Download {
         /// The file's name.

@@ -75,7 +75,7 @@ fn furnish(dir: &Path) {
     }
     let test = load(&Identity::MnistSample, None, &mut tinderbox::notice::silent).unwrap().dataset.test;
     image::GrayImage::from_raw(28, 28, test.image(0).unwrap().to_vec()).unwrap().save(dir.join("seven.png")).unwrap();
-    photos(&dir.join("photos"), 20);
+    photos(&dir.join("photos"), 40);
 }
 
 fn pages() -> Vec<PathBuf> {
@@ -95,7 +95,7 @@ fn every_command_that_is_shown_works() {
         furnish(dir.path());
         for (needs, command) in commands(&fs::read_to_string(&page).unwrap()) {
             let Some(args) = arguments(&command) else {
-                let others = ["cargo ", "rustup ", "wasm-pack ", "bash .ci/run", "TINDERBOX_"];
+                let others = ["cargo ", "rustup ", "wasm-pack ", "bash .ci/run", "TINDERBOX_", "mpirun ", "srun "];
                 assert!(
                     others.iter().any(|start| command.starts_with(start)),
                     "{}: what is `{command}`?",

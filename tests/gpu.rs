@@ -37,15 +37,25 @@ fn batches_are_the_same_on(device: &Device) {
         shape,
     };
     let (cpu, gpu) = (DeviceSplit::new(&split, &Device::flex()), DeviceSplit::new(&split, device));
-    for augment in [Augment { crop: 0, flip: Flip::Never }, Augment { crop: 2, flip: Flip::Random }] {
-        let orders = (cpu.shuffled(5, 1, augment), gpu.shuffled(5, 1, augment));
-        for range in [0..8, 8..16, 16..23] {
-            let (a, b) = (cpu.batch(&orders.0, range.clone()), gpu.batch(&orders.1, range));
+    let streamed = DeviceSplit::streamed(&split, device);
+    for augment in [
+        Augment { crop: 0, flip: Flip::Never, ..Augment::OFF },
+        Augment { crop: 2, flip: Flip::Random, ..Augment::OFF },
+    ] {
+        let ranges = [0..8, 8..16, 16..23];
+        let mut orders = [&cpu, &gpu, &streamed].map(|split| split.shuffled(5, 1, augment));
+        streamed.make_ready(&mut orders[2], &ranges);
+        for range in ranges {
+            let [a, b, c] =
+                [(&cpu, 0), (&gpu, 1), (&streamed, 2)].map(|(split, i)| split.batch(&orders[i], range.clone()));
             let values = |images: burn::tensor::Tensor<4>| images.into_data().try_to_vec::<f32>().unwrap();
-            assert_eq!(values(a.images), values(b.images), "{augment:?}");
+            let expected = values(a.images);
+            assert_eq!(expected, values(b.images), "{augment:?}");
+            assert_eq!(expected, values(c.images), "streamed, {augment:?}");
             let labels =
                 |t: burn::tensor::Tensor<1, burn::tensor::Int>| t.into_data().iter::<i64>().collect::<Vec<_>>();
-            assert_eq!(labels(a.labels), labels(b.labels));
+            let expected = labels(a.labels);
+            assert_eq!((&expected, &expected), (&labels(b.labels), &labels(c.labels)));
         }
     }
 }
@@ -69,7 +79,7 @@ fn shaders_agree_on(device: &Device) {
     assert!(with.shaders().is_some(), "wgpu is handed WGSL");
     let without = DeviceSplit::new(&split, device).without_shaders();
     let on_cpu = DeviceSplit::new(&split, &Device::flex());
-    let augment = Augment { crop: 2, flip: Flip::Random };
+    let augment = Augment { crop: 2, flip: Flip::Random, ..Augment::OFF };
     let order = with.shuffled(1, 1, augment);
     let values = |images: burn::tensor::Tensor<4>| images.into_data().try_to_vec::<f32>().unwrap();
     for range in [0..1, 1..1030, 1030..1037] {
@@ -83,7 +93,7 @@ fn shaders_agree_on(device: &Device) {
         let measure = |split: &DeviceSplit, batch| {
             let model = recipe.model(shape, 10, &split.device()).unwrap();
             let never = AtomicUsize::new(0);
-            let how = Measure { loss, classes: 10, batch_size: batch, views: Views::Plain };
+            let how = Measure { loss, classes: 10, batch_size: batch, views: Views::Plain, ranks: None };
             pollster::block_on(metrics::evaluate(&model, split, how, &never)).unwrap()
         };
         let expected = measure(&on_cpu, 1037);

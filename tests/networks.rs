@@ -117,7 +117,7 @@ fn layers_that_do_not_fit_are_refused_before_anything_is_written() {
     for (args, words) in [
         (["vgg11", "--width", "-1"], "width is -1.0, expected a number above 0 and at most 16"),
         (["vgg11", "--width", "NaN"], "width is NaN"),
-        (["linear_v1", "--width", "3"], "width is for the network vgg11, vgg16, resnet9, airbench94"),
+        (["linear_v1", "--width", "3"], "width is for the network vgg11, vgg16, resnet9, photonet, airbench94"),
         (["flatten, linear classes", "--width", "3"], "width is for the network"),
     ] {
         let (code, _, stderr) = run(dir.path(), &[&["models"][..], &args].concat());

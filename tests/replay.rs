@@ -86,7 +86,7 @@ fn recipes() -> Vec<Recipe> {
         Recipe { optimizer: OptimizerConfig::Sgd { momentum: 0.9, nesterov: true, weight_decay }, ..base },
         Recipe {
             optimizer: OptimizerConfig::Adam { weight_decay: 0.0 },
-            augment: Augment { crop: 2, flip: Flip::Random },
+            augment: Augment { crop: 2, flip: Flip::Random, ..Augment::OFF },
             network: dropout,
             ..adam.clone()
         },

@@ -6,7 +6,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{Need, ok, required, run, skip};
+use common::{Need, assert_close, ok, required, run, skip};
 use tempfile::tempdir;
 use tinderbox::compute::{Request, list};
 use tinderbox::runs::RunDir;
@@ -21,14 +21,6 @@ fn trained(dir: &Path, device: &str, name: &str) -> Vec<EpochMetrics> {
     let said = ok(dir, &[&["train"][..], &RECIPE, &[name, "--device", device]].concat());
     println!("{said}");
     RunDir::open(dir.join("runs/mnist-sample").join(name)).unwrap().metrics().unwrap()
-}
-
-fn assert_close(one: &[EpochMetrics], other: &[EpochMetrics], tolerance: f64) {
-    assert_eq!(one.len(), other.len());
-    for (one, other) in one.iter().zip(other) {
-        let apart = (one.train_loss - other.train_loss).abs().max((one.test_loss - other.test_loss).abs());
-        assert!(apart < tolerance, "{one:?}\n{other:?}");
-    }
 }
 
 #[test]
@@ -70,6 +62,15 @@ fn lists_that_make_no_sense_are_refused() {
         assert!(found == code && stderr.contains(words), "{device}: {found} {stderr}");
     }
     assert!(!dir.path().join("runs").exists());
+}
+
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn a_program_without_mpi_does_not_train_the_same_run_in_every_process_of_a_job() {
+    let dir = tempdir().unwrap();
+    let mut command = common::tinderbox(dir.path(), &["train", "--dataset", "mnist-sample"]);
+    let (code, _, stderr) = common::text(command.env("OMPI_COMM_WORLD_SIZE", "2").output().unwrap());
+    assert!(code == 2 && stderr.contains("--features mpi"), "{stderr}");
 }
 
 #[cfg(not(feature = "remote"))]

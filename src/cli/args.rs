@@ -6,7 +6,7 @@ use std::str::FromStr;
 use burn::tensor::Device;
 use clap::Args;
 
-use super::{terminal, words};
+use super::{ranks, terminal, words};
 use crate::compute::shaders::Gpu;
 use crate::compute::{DeviceInfo, Devices, Request, choose, choose_all, list, tuning};
 use crate::data::{Identity, Loaded, load};
@@ -46,8 +46,20 @@ impl DeviceArgs {
         Ok((device, info, gpu))
     }
 
-    /// All devices of a list, the main one first, and what it takes to draw on the main one.
+    /// One device, or one for every rank of a job.
+    pub fn open_ranks(&self) -> Result<Devices> {
+        if let Some(devices) = ranks::open(self.device.as_deref())? {
+            return Ok(devices);
+        }
+        let (device, info) = self.open()?;
+        Ok(Devices::one(device, info))
+    }
+
+    /// All devices of a list, the main one first, and what it takes to draw on the main one; in a job one for every rank.
     pub fn open_all(&self) -> Result<(Devices, Option<Gpu>)> {
+        if let Some(devices) = ranks::open(self.device.as_deref())? {
+            return Ok((devices, None));
+        }
         let Some(list) = self.device.as_deref().filter(|list| list.contains(',') || *list == "all") else {
             let (device, info, gpu) = self.open_shared()?;
             return Ok((Devices::one(device, info), gpu));
@@ -67,6 +79,25 @@ impl DeviceArgs {
         let devices = opened.fold(Devices::one(main, info), |all, (device, info, _)| all.and(device, info));
         Ok((devices, gpu))
     }
+}
+
+/// Finds and starts the device of a rank, by its place among those of its machine: the one at that place of a list, and from
+/// the beginning again where the list is shorter; without a list of all GPUs, and where there is none the CPU.
+#[cfg(feature = "mpi")]
+pub fn open_for_rank(names: Option<&str>, local_rank: usize) -> Result<(Device, DeviceInfo)> {
+    let all_gpus = || choose_all(&list(&Request::Gpu), &["all"]).is_ok();
+    let names = names.unwrap_or(if all_gpus() { "all" } else { "best" });
+    let names: Vec<&str> = names.split(',').map(str::trim).collect();
+    let one = names[local_rank % names.len()];
+    if one != "all" {
+        return DeviceArgs { device: Some(one.into()) }.open();
+    }
+    let candidates = list(&Request::Gpu);
+    let gpus = choose_all(&candidates, &["all"])?;
+    let chosen = candidates[gpus[local_rank % gpus.len()]].clone();
+    let info = chosen.info.clone();
+    let (device, _) = chosen.open_shared()?;
+    Ok((device, info))
 }
 
 /// Finds and starts devices of this machine.

@@ -1,7 +1,6 @@
 //! `tinderbox evaluate`
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
 
 use clap::Args;
 use serde_json::json;
@@ -9,12 +8,10 @@ use serde_json::json;
 use super::args::{Checkpoint, DataArgs, DeviceArgs};
 use super::output::print_json;
 use super::terminal::{self, say};
-use crate::data::{Identity, Loaded, load};
+use crate::data::{Identity, load_sized};
 use crate::error::Result;
 use crate::recipe::Views;
 use crate::runs::{RunDir, Trained};
-use crate::training::batches::DeviceSplit;
-use crate::training::metrics::{Measure, evaluate, evaluation_batch};
 
 /// Measure weights, of a run or in a file, on the test set they were trained with.
 #[derive(Args)]
@@ -44,29 +41,22 @@ pub struct EvaluateArgs {
 
 pub fn run(args: EvaluateArgs) -> Result<()> {
     let dir = args.run.is_dir().then(|| RunDir::open(&args.run)).transpose()?;
-    let (device, info) = args.device.open()?;
-    let trained = Trained::open(&args.run, args.checkpoint.name(), &device)?;
+    let devices = args.device.open_ranks()?;
+    let trained = Trained::open(&args.run, args.checkpoint.name(), devices.main())?;
     let recipe = &trained.metadata.recipe;
     let identity = args.dataset.clone().unwrap_or_else(|| recipe.dataset.clone());
     let data_dir = args.data.data_dir.or_else(|| dir.as_ref()?.data_dir());
-    let Loaded { dataset, origin } = load(&identity, data_dir.as_deref(), &mut terminal::tell)?;
+    let loaded = load_sized(&identity, trained.metadata.shape.height, data_dir.as_deref(), &mut terminal::tell)?;
     match &dir {
-        Some(dir) if args.dataset.is_none() => dir.check_same_test_data(&dataset.info(&origin))?,
-        _ => trained.check_data(&dataset)?,
+        Some(dir) if args.dataset.is_none() => dir.check_same_test_data(&loaded.dataset.info(&loaded.origin))?,
+        _ => trained.check_data(&loaded.dataset)?,
     }
-    let split = DeviceSplit::new(&dataset.test, &device);
-    let never = AtomicUsize::new(0);
-    let how = Measure {
-        loss: recipe.loss,
-        classes: dataset.classes.len(),
-        batch_size: evaluation_batch(recipe.batch_size),
-        views: args.tta,
-    };
-    let measured = pollster::block_on(evaluate(&trained.model, &split, how, &never))?;
+    let measured = trained.evaluate(&devices, &identity, &loaded, args.tta)?;
+    let (info, dataset) = (devices.info(), &loaded.dataset);
     if args.json {
         return print_json(&json!({
             "run": args.run, "checkpoint": dir.as_ref().map(|_| args.checkpoint.name()), "epoch": trained.epoch, "device": info,
-            "tta": args.tta.to_string(), "test_images": split.len(), "loss": measured.loss, "accuracy": measured.accuracy,
+            "tta": args.tta.to_string(), "test_images": dataset.test.len(), "loss": measured.loss, "accuracy": measured.accuracy,
             "classes": dataset.classes, "confusion": measured.confusion,
         }));
     }
@@ -74,7 +64,7 @@ pub fn run(args: EvaluateArgs) -> Result<()> {
         "{}{} on {} test images{}: {} loss {:.5}, accuracy {:.2} % (on {info})",
         trained.name,
         trained.epoch.map(|epoch| format!(" after epoch {epoch}")).unwrap_or_default(),
-        split.len(),
+        dataset.test.len(),
         if args.tta == Views::Plain { String::new() } else { format!(", tta {}", args.tta) },
         recipe.loss,
         measured.loss,

@@ -10,7 +10,7 @@ use clap::Args;
 use super::args::{DataArgs, DeviceArgs};
 use super::output::write_weights;
 use super::terminal::{self, say};
-use crate::data::{Identity, load};
+use crate::data::{Identity, load_sized};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::network::Network;
@@ -80,7 +80,8 @@ pub fn run(args: ImportArgs) -> Result<()> {
     let batch_norm = names.map_err(invalid)?.iter().any(|name| name.ends_with("running_mean"));
     recipe.network = recipe.network.with(|settings| settings.batch_norm = batch_norm);
     recipe.validate()?;
-    let dataset = load(&args.dataset, args.data.data_dir.as_deref(), &mut terminal::tell)?.dataset;
+    let side = recipe.image_side();
+    let dataset = load_sized(&args.dataset, side, args.data.data_dir.as_deref(), &mut terminal::tell)?.dataset;
     let metadata = Metadata::new(&recipe, dataset.shape(), &dataset.classes);
     let built = metadata.network()?;
     metadata.check_size(bytes.len()).map_err(invalid)?;
@@ -100,7 +101,8 @@ pub fn run(args: ImportArgs) -> Result<()> {
     let trained = load_onto(&device)?;
     let split = DeviceSplit::new(&dataset.test, &device);
     let (loss, classes, never) = (recipe.loss, dataset.classes.len(), AtomicUsize::new(0));
-    let how = Measure { loss, classes, batch_size: evaluation_batch(recipe.batch_size), views: Views::Plain };
+    let how =
+        Measure { loss, classes, batch_size: evaluation_batch(recipe.batch_size), views: Views::Plain, ranks: None };
     let measured = pollster::block_on(evaluate(&trained, &split, how, &never))?;
     say!(
         "{} on {} test images: accuracy {:.2} %, {loss} loss {:.5} (on {info})",

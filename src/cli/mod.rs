@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod cache;
 mod compare;
 mod devices;
 mod evaluate;
@@ -11,6 +12,7 @@ mod init;
 mod models;
 mod output;
 mod predict;
+mod ranks;
 mod recipe_args;
 mod reproduce;
 mod samples;
@@ -29,6 +31,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::compute::{cpu, failure, tuning};
+use crate::error::Result;
+use crate::runs::is_pending;
 use crate::training::parallel::THREAD_NAME;
 
 /// Trains image classifiers on any GPU there is, and keeps what happened.
@@ -57,6 +61,7 @@ enum Command {
     Serve(serve::ServeArgs),
     Export(export::ExportArgs),
     Import(import::ImportArgs),
+    Cache(cache::CacheArgs),
     Init(init::InitArgs),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -67,20 +72,40 @@ enum Command {
 pub fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
     silence_vulkan_layer();
+    quiet_device_threads();
+    if let Err(e) = ranks::join() {
+        return finish(Err(e));
+    }
+    // A device that is gone is a panic in some of burn's operations.
+    let caught = |run: &mut dyn FnMut() -> Option<Result<()>>| {
+        let result = catch_unwind(AssertUnwindSafe(run));
+        result.unwrap_or_else(|panic| Some(Err(failure::panic(panic.as_ref()))))
+    };
+    if ranks::is_follower() {
+        cpu::take_part(ranks::threads());
+        return finish(caught(&mut ranks::follow).unwrap_or(Ok(())));
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
             let _ = e.print(); // a closed pipe is no reason to fail
+            ranks::end(None);
             return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2));
         }
     };
-    quiet_device_threads();
-    tuning::watch(terminal::tuning);
     let command = cli.command.unwrap_or_else(|| Command::Train(Box::default()));
     if !matches!(&command, Command::Train(args) if args.window) {
-        cpu::take_part(); // with a window it trains on another thread
+        cpu::take_part(ranks::threads()); // with a window it trains on another thread
     }
-    let run = || match command {
+    tuning::watch(terminal::tuning);
+    let mut command = Some(command);
+    let result = caught(&mut || command.take().map(run));
+    terminal::tuning_is_over();
+    finish(result.unwrap_or(Ok(())))
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
         Command::Train(args) => train::run(*args),
         Command::Reproduce(args) => reproduce::run(args),
         Command::Compare(args) => compare::run(args),
@@ -94,20 +119,26 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Export(args) => export::run(args),
         Command::Import(args) => import::run(args),
+        Command::Cache(args) => cache::run(args),
         Command::Init(args) => init::run(args),
         Command::Completions(args) => shell::completions(args, &mut Cli::command()),
         Command::Man(args) => shell::man(args, Cli::command()),
         Command::Worker(args) => worker::run(args),
-    };
-    let result = catch_unwind(AssertUnwindSafe(run)); // a device that is gone is a panic in some of burn's operations
-    terminal::tuning_is_over();
-    match result.unwrap_or_else(|panic| Err(failure::panic(panic.as_ref()))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("error: {}", words::error(&e));
-            ExitCode::from(e.exit_code())
-        }
     }
+}
+
+/// Reports a failure, and ends this process and its job.
+fn finish(result: Result<()>) -> ExitCode {
+    let Err(e) = result else {
+        ranks::end(None);
+        return ExitCode::SUCCESS;
+    };
+    ranks::let_the_first_speak();
+    eprintln!("error: {}", words::error(&e));
+    // What one rank alone runs into, the others do not know of: they wait.
+    let alone = is_pending() || ranks::is_follower();
+    ranks::end(alone.then(|| e.exit_code()));
+    ExitCode::from(e.exit_code())
 }
 
 /// Starts the program anew, in its place, with an XDG_RUNTIME_DIR where there is none: without it a layer of Mesa's for

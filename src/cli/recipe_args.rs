@@ -101,7 +101,12 @@ fn option(field: &'static Field) -> Arg {
             Group::Optimization => "Optimization",
             Group::Device => "Device",
         });
-    if field.sweeps { arg.value_delimiter(',').num_args(1) } else { arg.num_args(1) }
+    match field.kind {
+        // The option alone turns it on.
+        FieldKind::Switch => arg.num_args(0..=1).default_missing_value("on"),
+        _ if field.sweeps => arg.value_delimiter(',').num_args(1),
+        _ => arg.num_args(1),
+    }
 }
 
 fn help(field: &Field) -> String {

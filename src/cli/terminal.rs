@@ -69,12 +69,31 @@ pub fn observers(plan: &Plan) -> Observers<'static> {
 pub fn tell(notice: Notice) {
     match notice {
         Notice::Download { name, received, total } => download(name, received, total),
+        Notice::Decoding { done, files } => decoding(done, files),
         Notice::Resuming { epochs, steps } => say!("resuming after epoch {epochs}, step {steps}"),
         Notice::RunStarts(headline) => say!("{headline}"),
         Notice::AlreadyFinished => say!("already finished\n"),
         Notice::ClientAccepted(client, device) => say!("{client} uses device {device}"),
         Notice::ClientRefused(why) => say!("refused: {why}"),
         other => eprintln!("{}", words::notice(&other)),
+    }
+}
+
+/// The bar of pictures that are decoded.
+fn decoding(done: usize, files: usize) {
+    static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
+    let mut bar = BAR.lock().unwrap_or_else(PoisonError::into_inner);
+    let shown = bar.get_or_insert_with(|| {
+        let bar = BARS.add(ProgressBar::new(files as u64)).with_message("decoding pictures");
+        if let Ok(style) = ProgressStyle::with_template("{msg:28} {bar:30} {pos}/{len} {per_sec}, {eta} left") {
+            bar.set_style(style);
+        }
+        bar
+    });
+    shown.set_position(done as u64);
+    if done >= files {
+        shown.finish_and_clear();
+        *bar = None;
     }
 }
 

@@ -11,7 +11,7 @@ use super::terminal::{self, say};
 use super::{signals, words};
 use crate::compute::cpu;
 use crate::compute::shaders::Gpu;
-use crate::data::{Dataset, Loaded, load};
+use crate::data::{Dataset, Loaded, load_sized};
 use crate::error::{Error, ErrorKind, Result};
 use crate::recipe::{DEFAULT_PRESET, PRESETS, Recipe, file};
 use crate::report::console::{duration, epochs};
@@ -53,6 +53,10 @@ pub struct TrainArgs {
     /// With --resume: from which checkpoint, best, last or epoch-N [default: last]
     #[arg(long, requires = "resume", value_name = "NAME", help_heading = "Run")]
     checkpoint: Option<Checkpoint>,
+    /// Keep the images on the device where they take this many MB at most, else stream them to it [default: the device's largest
+    /// buffer, and 1,074 MB on the CPU]
+    #[arg(long, value_name = "MB", help_heading = "Device")]
+    resident: Option<u64>,
     /// Show the run in a window; closing it does not stop the run
     #[arg(long, help_heading = "Run")]
     pub(super) window: bool,
@@ -95,6 +99,11 @@ impl TrainArgs {
         self.device.as_ref()?.device.as_deref()
     }
 
+    /// Bytes of images that may stay on the device, where something is said.
+    fn resident(&self) -> Option<u64> {
+        self.resident.map(|megabytes| megabytes.saturating_mul(1_000_000))
+    }
+
     fn root(&self) -> &Path {
         self.out.as_deref().unwrap_or(Path::new("runs"))
     }
@@ -117,16 +126,17 @@ fn fresh(args: &TrainArgs) -> Result<()> {
     if let Some((shape, classes)) = recipe.dataset.published_shape() {
         recipe.network(shape, classes)?; // before anything is downloaded
     }
-    let named = args.recipe.has("dataset") || args.file().is_some();
+    let named = args.recipe.has("dataset") || args.file().is_some() || recipe.dataset.is_of_pictures();
     let data = args.data.clone().unwrap_or_default();
     let Loaded { dataset, origin } = if named {
-        load(&recipe.dataset, data.data_dir.as_deref(), &mut terminal::tell)?
+        load_sized(&recipe.dataset, recipe.image_side(), data.data_dir.as_deref(), &mut terminal::tell)?
     } else {
         data.load_or_sample(&mut recipe.dataset, "train")?
     };
     let dataset = Arc::new(dataset);
-    let plan = Plan::new(&recipe, &dataset)?; // before any device starts
-    let jobs = jobs(sweep, &recipe, &dataset)?;
+    let resident = args.resident();
+    let plan = Plan::new(&recipe, &dataset)?.keeping_at_most(resident); // before any device starts
+    let jobs = jobs(sweep, &recipe, &dataset, resident)?;
     let (devices, gpu) = args.device.clone().unwrap_or_default().open_all()?;
     plan.check_devices(&devices)?;
     jobs.iter().try_for_each(|job| job.plan.check_devices(&devices))?;
@@ -165,8 +175,9 @@ fn resume(args: &TrainArgs, dir: RunDir) -> Result<()> {
     }
     let recorded = dir.data_dir();
     let data_dir = args.data.as_ref().and_then(|data| data.data_dir.as_deref()).or(recorded.as_deref());
-    let Loaded { dataset, origin } = load(&recipe.dataset, data_dir, &mut terminal::tell)?;
-    let plan = Plan::new(&recipe, &Arc::new(dataset))?;
+    let side = recipe.image_side();
+    let Loaded { dataset, origin } = load_sized(&recipe.dataset, side, data_dir, &mut terminal::tell)?;
+    let plan = Plan::new(&recipe, &Arc::new(dataset))?.keeping_at_most(args.resident());
     dir.check_same_data(&plan.data().info(&origin))?;
     let (devices, gpu) = args.device.clone().unwrap_or_default().open_all()?;
     plan.check_devices(&devices)?;
@@ -217,7 +228,7 @@ fn in_window(
     let feed = Feed::new(gpu, format!("{} on {}", recipe.short_name(), recipe.dataset));
     std::thread::scope(|scope| {
         let run = scope.spawn(|| {
-            cpu::take_part();
+            cpu::take_part(0);
             let mut end = End { feed: &feed, well: false }; // told even if the run panics
             let observers = terminal::observers(plan).with(feed.clone());
             let result = session.train(plan, dir, saved, observers, &mut terminal::tell);
@@ -244,10 +255,15 @@ impl Drop for End<'_> {
 }
 
 /// The plans of a sweep; all are checked before the first one trains.
-fn jobs(sweep: Vec<(String, Recipe)>, recipe: &Recipe, dataset: &Arc<Dataset>) -> Result<Vec<Job>> {
+fn jobs(
+    sweep: Vec<(String, Recipe)>,
+    recipe: &Recipe,
+    dataset: &Arc<Dataset>,
+    resident: Option<u64>,
+) -> Result<Vec<Job>> {
     let job = |(name, other): (String, Recipe)| {
         let other = Recipe { dataset: recipe.dataset.clone(), ..other }; // it may be the sample by now
-        Ok(Job { name, plan: Plan::new(&other, dataset)? })
+        Ok(Job { name, plan: Plan::new(&other, dataset)?.keeping_at_most(resident) })
     };
     sweep.into_iter().map(job).collect()
 }

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use super::ranks;
 use crate::error::{Advice, Error};
 use crate::names::quote;
 use crate::notice::Notice;
-use crate::report::console::duration;
+use crate::report::console::{duration, thousands};
 
 /// An error as it is told on the terminal, with what to do next.
 pub fn error(e: &Error) -> String {
@@ -26,7 +27,6 @@ fn advice_words(advice: &Advice) -> String {
                 .into()
         }
         Advice::Momentum => ", such as --momentum 0.9".into(),
-        Advice::LessData => ": train on less with --fraction, or on another --device".into(),
         Advice::SinglePrecision => {
             ": leave --precision out, or choose a device with f16 (see `tinderbox devices`)".into()
         }
@@ -40,7 +40,7 @@ fn advice_words(advice: &Advice) -> String {
             format!(": choose another --name, or continue it with --resume {}", path(run))
         }
         Advice::Continue { run, .. } => {
-            format!("; continue with: {}", command(&format!("train --resume {}", path(run))))
+            format!("; continue with: {}", again(&format!("train --resume {}", path(run))))
         }
         Advice::Again => "; give the same command again to go on".into(),
         Advice::OtherCheckpoint(name) => {
@@ -66,6 +66,11 @@ fn advice_words(advice: &Advice) -> String {
 pub const UNOPTIMIZED: &str = "the page's program is a tenth larger than it need be: wasm-pack could not run wasm-opt, \
                                which it downloads when it builds";
 
+/// That a signal came, and other ranks of the job have not answered since.
+#[cfg(feature = "mpi")]
+pub const RANKS_SILENT: &str = "notice: a signal came, and the other ranks have not answered yet; one of them may have died. If \
+                                the job ends here, it goes on from its last checkpoint: give train --resume and the run's folder";
+
 /// The error of a run that can go on, with the command that continues it on the same devices.
 pub fn with_devices(e: Error, device: Option<&str>) -> Error {
     let Some(Advice::Continue { run, lost }) = e.advice() else { return e };
@@ -74,7 +79,7 @@ pub fn with_devices(e: Error, device: Option<&str>) -> Error {
         (false, Some(name)) => format!(" --device {}", quote(name)),
         (false, None) => String::new(),
     };
-    let command = command(&format!("train --resume {}{device}", path(run)));
+    let command = again(&format!("train --resume {}{device}", path(run)));
     let said = match e.kind() {
         crate::error::ErrorKind::Interrupted(_) => format!("{e}; continue with: {command}"),
         _ => format!("{e}. What was saved goes on with: {command}"),
@@ -90,6 +95,20 @@ pub fn notice(notice: &Notice) -> String {
         }
         Notice::LeftOut(e) => format!("warning: left out: {}", error(e)),
         Notice::LeftOutMore(count) => format!("warning: left out {count} more files"),
+        Notice::Packed(count) => format!(
+            "notice: {} decoded pictures are kept for the next start; `tinderbox cache` shows how much that is, and removes it",
+            thousands(*count as u64)
+        ),
+        Notice::NotPacked(e) => format!("warning: {}. They stay in memory, and are decoded at every start", error(e)),
+        Notice::Streamed { share } => {
+            format!(
+                "notice: images were streamed to the device, which waited for them {:.1} % of the time",
+                100.0 * share
+            )
+        }
+        Notice::BeganFrom { from, layers, of } => {
+            format!("notice: {layers} of {of} layers with weights begin as in {}", from.display())
+        }
         Notice::ObserverDropped(e) => format!("warning: {}. Training goes on without it", error(e)),
         Notice::Verifying(device) => {
             format!("notice: {device} is compared with the CPU, once for this driver and this version of the program")
@@ -111,6 +130,7 @@ pub fn notice(notice: &Notice) -> String {
         Notice::RunFailed(name, e) => format!("error: {name}: {}", error(e)),
         // The terminal has its own ways for these.
         Notice::Download { .. }
+        | Notice::Decoding { .. }
         | Notice::Resuming { .. }
         | Notice::RunStarts(_)
         | Notice::AlreadyFinished
@@ -133,6 +153,14 @@ pub fn command(arguments: &str) -> String {
         None => std::env::args_os().next().map_or("tinderbox".into(), |name| path(Path::new(&name))),
     };
     format!("{program} {arguments}")
+}
+
+/// A command that goes on with the work of this one, by as many ranks.
+fn again(arguments: &str) -> String {
+    match ranks::count() {
+        1 => command(arguments),
+        ranks => format!("mpirun -n {ranks} {}", command(arguments)),
+    }
 }
 
 #[cfg(test)]

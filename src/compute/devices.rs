@@ -3,6 +3,7 @@
 use burn::tensor::Device;
 
 use super::info::{DeviceInfo, cpu_info, is_cpu};
+use super::peers::Peers;
 
 /// One or more devices, the main one first, with what they are.
 #[derive(Clone)]
@@ -10,12 +11,14 @@ pub struct Devices {
     main: Device,
     others: Vec<Device>,
     info: DeviceInfo,
+    /// The processes that share the work, each with a device of its own.
+    ranks: Option<Peers>,
 }
 
 impl Devices {
     /// A single device.
     pub fn one(device: Device, info: DeviceInfo) -> Self {
-        Self { main: device, others: Vec::new(), info: DeviceInfo { others: Vec::new(), ..info } }
+        Self { main: device, others: Vec::new(), info: DeviceInfo { others: Vec::new(), ..info }, ranks: None }
     }
 
     /// Burn's CPU backend.
@@ -29,6 +32,31 @@ impl Devices {
         self.others.push(device);
         self.info.others.push(info);
         self
+    }
+
+    /// The device of this process, one of several that train together, and what those of the others are.
+    #[must_use]
+    pub fn among(self, ranks: Peers, others: Vec<DeviceInfo>) -> Self {
+        Self { info: DeviceInfo { others, ..self.info }, ranks: Some(ranks), ..self }
+    }
+
+    /// The processes that share the work, where there are several.
+    pub fn ranks(&self) -> Option<&Peers> {
+        self.ranks.as_ref()
+    }
+
+    /// Among how many devices a batch is shared, and which of them is the main one of this process.
+    pub fn sharers(&self) -> (usize, usize) {
+        match &self.ranks {
+            Some(ranks) => (ranks.count(), ranks.rank()),
+            None => (self.count(), 0),
+        }
+    }
+
+    /// Whether all processes have the same kind of device, so that they compute the same to the last bit.
+    pub fn are_alike(&self) -> bool {
+        let kind = |info: &DeviceInfo| (info.kind, info.name.clone(), info.api.clone(), info.driver.clone());
+        self.info.others.iter().all(|other| kind(other) == kind(&self.info))
     }
 
     /// The device that has the state.
@@ -62,7 +90,7 @@ impl Devices {
         }
     }
 
-    /// How many they are.
+    /// How many they are in this process.
     pub fn count(&self) -> usize {
         1 + self.others.len()
     }

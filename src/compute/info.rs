@@ -76,9 +76,18 @@ pub struct DeviceInfo {
 }
 
 impl fmt::Display for DeviceInfo {
+    /// `NAME (KIND, API)`; of several devices, `4 x` before those that are alike and follow each other.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}, {})", self.name, self.kind, self.api)?;
-        self.others.iter().try_for_each(|other| write!(f, " and {other}"))
+        let all: Vec<&Self> = std::iter::once(self).chain(&self.others).collect();
+        let alike = |a: &&Self, b: &&Self| (&a.name, a.kind, &a.api) == (&b.name, b.kind, &b.api);
+        all.chunk_by(alike).enumerate().try_for_each(|(i, devices)| {
+            f.write_str(if i > 0 { " and " } else { "" })?;
+            if devices.len() > 1 {
+                write!(f, "{} x ", devices.len())?;
+            }
+            let Self { name, kind, api, .. } = devices[0];
+            write!(f, "{name} ({kind}, {api})")
+        })
     }
 }
 
@@ -132,4 +141,17 @@ pub fn cpu_model() -> String {
         text.lines().find_map(|line| Some(line.strip_prefix("model name")?.split_once(':')?.1.to_string()))
     };
     name.map(|name| name.trim().to_string()).filter(|name| !name.is_empty()).unwrap_or("CPU".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_that_are_alike_are_counted() {
+        let named = |name: &str| DeviceInfo { name: name.into(), ..cpu_info() };
+        assert_eq!(named("A").to_string(), "A (cpu, flex)");
+        let several = DeviceInfo { others: vec![named("A"), named("A"), named("B")], ..named("A") };
+        assert_eq!(several.to_string(), "3 x A (cpu, flex) and B (cpu, flex)");
+    }
 }

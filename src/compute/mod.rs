@@ -11,6 +11,9 @@ mod group;
 mod info;
 pub mod launches;
 mod loss_kind;
+#[cfg(feature = "mpi")]
+pub mod mpi;
+pub mod peers;
 mod read;
 #[cfg(feature = "remote")]
 pub mod remote;
@@ -18,6 +21,7 @@ pub mod replay;
 mod request;
 mod select;
 pub mod shaders;
+mod shared_norm;
 #[cfg(feature = "native")]
 pub mod tuning;
 
@@ -35,3 +39,4 @@ pub use request::Request;
 pub use select::choose;
 #[cfg(not(target_family = "wasm"))]
 pub use select::choose_all;
+pub use shared_norm::{SharedNorm, shared_norm};

@@ -11,5 +11,5 @@ use crate::error::Result;
 /// Device: the adapter failed or was lost.
 pub async fn read(values: Tensor<1>) -> Result<Vec<f32>> {
     let data: TensorData = values.into_data_async().await.map_err(|e| failure::device(&e))?;
-    data.convert::<f32>().try_to_vec().map_err(|e| failure::device(&e))
+    data.convert::<f32>().try_into_vec().map_err(|e| failure::device(&e))
 }

@@ -144,6 +144,12 @@ impl Dataset {
         self.train.shape
     }
 
+    /// A number by which other images or labels are told apart: FNV-1a over those of the train set, and then of the test set.
+    pub fn fingerprint(&self) -> u64 {
+        let bytes = [&self.train, &self.test].into_iter().flat_map(|split| split.labels.iter().chain(&split.pixels));
+        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    }
+
     /// What to remember of the data set when the images are gone.
     pub fn info(&self, origin: &Origin) -> DatasetInfo {
         DatasetInfo {

@@ -2,29 +2,25 @@
 
 use std::path::Path;
 
-use image::DynamicImage;
-use image::imageops::FilterType;
-
-use super::dataset::{Dataset, Loaded, MAX_CLASSES, Split};
-use super::identity::Preprocessing;
-use super::origin::Origin;
-use super::picture::to_model_input;
-use super::pictures::{Labelled, PICTURE_SIDE, divide, shape_of};
+use super::dataset::{Loaded, MAX_CLASSES};
+use super::decode;
+use super::listing::Listing;
+use super::pictures::{Labelled, divide};
 use super::tree::{Picture, Tree};
 use crate::error::{Error, Result};
-use crate::notice::{Notice, Notices};
+use crate::notice::Notices;
 
-/// So many broken files are named; the rest is counted.
-const NAMED: usize = 5;
+/// What the folder beside `train` may be called: ours, and ImageNet's.
+const TEST: [&str; 2] = ["test", "val"];
 
-/// Loads `dir/train/CLASS/*` and `dir/test/CLASS/*`, or splits `dir/CLASS/*` four to one. Files that are no image are
-/// left out, and `notices` hears of them.
-pub(super) fn load(dir: &Path, notices: Notices<'_>) -> Result<Loaded> {
+/// Loads `dir/train/CLASS/*` and `dir/test/CLASS/*` (or `val`), or splits `dir/CLASS/*` four to one, with so many pixels a
+/// `side`. Files that are no image are left out, and `notices` hears of them.
+pub(super) fn load(dir: &Path, side: usize, notices: Notices<'_>) -> Result<Loaded> {
     let tree = Tree::open(dir)?;
-    let parted = tree.has("train") && tree.has("test");
-    let classes = tree.subfolders(if parted { "train" } else { "" })?;
-    if !parted && tree.has("train") {
-        let message = "there is train/ but no test/: rename the other part to test/, or name the folder train/ itself \
+    let test = TEST.into_iter().find(|name| tree.has("train") && tree.has(name));
+    let classes = tree.subfolders(if test.is_some() { "train" } else { "" })?;
+    if test.is_none() && tree.has("train") {
+        let message = "there is train/ but no test/ or val/: rename the other part to test/, or name the folder train/ itself \
                        to have it split";
         return Err(Error::invalid_file(dir, message));
     }
@@ -35,36 +31,19 @@ pub(super) fn load(dir: &Path, notices: Notices<'_>) -> Result<Loaded> {
         );
         return Err(Error::invalid_file(dir, message));
     }
-    let (train, test) = if parted {
-        let extra: Vec<String> = tree.subfolders("test")?.into_iter().filter(|c| !classes.contains(c)).collect();
-        if !extra.is_empty() {
-            let message = format!("classes that train/ does not have: {}", extra.join(", "));
-            return Err(Error::invalid_file(&dir.join("test"), message));
+    let (train, test) = match test {
+        Some(test) => {
+            let extra: Vec<String> = tree.subfolders(test)?.into_iter().filter(|c| !classes.contains(c)).collect();
+            if !extra.is_empty() {
+                let message = format!("classes that train/ does not have: {}", extra.join(", "));
+                return Err(Error::invalid_file(&dir.join(test), message));
+            }
+            (files(&tree, "train/", &classes), files(&tree, &format!("{test}/"), &classes))
         }
-        (files(&tree, "train/", &classes), files(&tree, "test/", &classes))
-    } else {
-        divide(files(&tree, "", &classes))
+        None => divide(files(&tree, "", &classes)),
     };
-    let mut broken = Vec::new();
-    let (train, test) = (decode(train, &mut broken), decode(test, &mut broken));
-    broken.iter().take(NAMED).for_each(|error| notices(Notice::LeftOut(error.clone())));
-    if broken.len() > NAMED {
-        notices(Notice::LeftOutMore(broken.len() - NAMED));
-    }
-    if train.is_empty() || test.is_empty() {
-        let message = format!(
-            "{} train and {} test images could be read, {} files could not: put PNG, JPEG or BMP files into {}",
-            train.len(),
-            test.len(),
-            broken.len(),
-            dir.join("CLASS").display()
-        );
-        return Err(Error::invalid_file(dir, message));
-    }
-    let colour = train.iter().chain(&test).any(|(image, _)| image.color().has_color());
-    let dataset = Dataset::new(split(&train, colour)?, split(&test, colour)?, classes);
-    let dataset = dataset.map_err(|e| e.in_file(dir))?;
-    Ok(Loaded { dataset, origin: Origin::Folder(dir.into()) })
+    let wanted = format!("put PNG, JPEG, WebP or BMP files into {}", dir.join("CLASS").display());
+    decode::load(Listing { train, test, classes, from: dir, wanted }, side, notices)
 }
 
 /// All files of all classes with their labels, sorted by class and name.
@@ -75,27 +54,6 @@ fn files(tree: &Tree, part: &str, classes: &[String]) -> Labelled<Picture> {
         found.extend(pictures.into_iter().map(|picture| (picture, label)));
     }
     found
-}
-
-fn decode(files: Labelled<Picture>, broken: &mut Vec<Error>) -> Labelled<DynamicImage> {
-    let small = |(picture, label): (Picture, u8)| match picture.open() {
-        Ok(image) => {
-            Some((image.resize_to_fill(PICTURE_SIDE as u32, PICTURE_SIDE as u32, FilterType::Triangle), label))
-        }
-        Err(e) => {
-            broken.push(e);
-            None
-        }
-    };
-    files.into_iter().filter_map(small).collect()
-}
-
-fn split(images: &[(DynamicImage, u8)], colour: bool) -> Result<Split> {
-    let (mut pixels, shape) = (Vec::new(), shape_of(colour));
-    for (image, _) in images {
-        pixels.extend(to_model_input(image, shape, Preprocessing::Picture)?);
-    }
-    Ok(Split { pixels: pixels.into(), labels: images.iter().map(|(_, label)| *label).collect(), shape })
 }
 
 #[cfg(test)]
@@ -122,37 +80,37 @@ mod tests {
     #[test]
     fn a_plain_folder_is_split_four_to_one_and_the_same_way_every_time() {
         let dir = folder(&[("cat", 10), ("dog", 5)]);
-        let first = load(dir.path(), &mut silent).unwrap().dataset;
+        let first = load(dir.path(), 32, &mut silent).unwrap().dataset;
         assert_eq!(first.classes, ["cat", "dog"]);
         assert_eq!(first.shape(), ImageShape { channels: 3, height: 32, width: 32 });
         assert_eq!((first.train.len(), first.test.len()), (8 + 4, 2 + 1));
-        assert_eq!(first, load(dir.path(), &mut silent).unwrap().dataset);
+        assert_eq!(first, load(dir.path(), 32, &mut silent).unwrap().dataset);
     }
 
     #[test]
     fn train_and_test_folders_are_taken_as_they_are() {
         let dir = folder(&[("train/a", 3), ("train/b", 2), ("test/b", 1)]);
-        let dataset = load(dir.path(), &mut silent).unwrap().dataset;
+        let dataset = load(dir.path(), 32, &mut silent).unwrap().dataset;
         assert_eq!(dataset.train.labels, [0, 0, 0, 1, 1]);
         assert_eq!(dataset.test.labels, [1]);
         fs::create_dir(dir.path().join("test/c")).unwrap();
-        assert!(load(dir.path(), &mut silent).err().unwrap().to_string().contains("does not have: c"));
+        assert!(load(dir.path(), 32, &mut silent).err().unwrap().to_string().contains("does not have: c"));
     }
 
     #[test]
     fn broken_files_are_left_out_and_fatal_only_if_nothing_is_left() {
         let dir = folder(&[("cat", 5), ("dog", 5)]);
         fs::write(dir.path().join("cat/zzz.png"), b"no image").unwrap();
-        assert_eq!(load(dir.path(), &mut silent).unwrap().dataset.train.len(), 8);
+        assert_eq!(load(dir.path(), 32, &mut silent).unwrap().dataset.train.len(), 8);
         for class in ["cat", "dog"] {
             for entry in fs::read_dir(dir.path().join(class)).unwrap() {
                 fs::write(entry.unwrap().path(), b"no image").unwrap();
             }
         }
-        let error = load(dir.path(), &mut silent).err().unwrap();
+        let error = load(dir.path(), 32, &mut silent).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::InvalidData);
         assert!(error.to_string().contains("11 files could not"), "{error}");
-        assert_eq!(load(&dir.path().join("nowhere"), &mut silent).err().unwrap().kind(), ErrorKind::MissingData);
+        assert_eq!(load(&dir.path().join("nowhere"), 32, &mut silent).err().unwrap().kind(), ErrorKind::MissingData);
     }
 
     #[test]
@@ -166,9 +124,9 @@ mod tests {
             }
         };
         grey("x");
-        let error = load(dir.path(), &mut silent).err().unwrap();
+        let error = load(dir.path(), 32, &mut silent).err().unwrap();
         assert!(error.to_string().contains("found one, x"), "a class alone has nothing to be told from: {error}");
         grey("y");
-        assert_eq!(load(dir.path(), &mut silent).unwrap().dataset.shape().channels, 1);
+        assert_eq!(load(dir.path(), 32, &mut silent).unwrap().dataset.shape().channels, 1);
     }
 }

@@ -23,6 +23,8 @@ pub enum Identity {
     Idx(PathBuf),
     /// A folder, or a zip file of one, with a subfolder of images for each class.
     Folder(PathBuf),
+    /// A CSV file with the path of a picture and its label a line.
+    Csv(PathBuf),
     /// Pictures that somebody gave to a page, under a name of their own; they are nowhere else.
     Own(String),
 }
@@ -38,9 +40,9 @@ pub enum Preprocessing {
 }
 
 /// The names that a data set can be given, for help and for hints.
-pub(crate) const EXAMPLES: [&str; 5] = ["mnist", "mnist-sample", "cifar10", "idx:DIR", "folder:DIR"];
+pub(crate) const EXAMPLES: [&str; 6] = ["mnist", "mnist-sample", "cifar10", "idx:DIR", "folder:DIR", "csv:FILE"];
 
-/// [`fingerprint`]s of MNIST and of the sample.
+/// [Fingerprints](Dataset::fingerprint) of MNIST and of the sample.
 const KNOWN: [(u64, Identity); 2] =
     [(0x441b_a423_bc5c_515a, Identity::Mnist), (0xa795_f381_b91a_6591, Identity::MnistSample)];
 
@@ -49,13 +51,13 @@ impl Identity {
     pub fn preprocessing(&self) -> Preprocessing {
         match self {
             Self::Mnist | Self::MnistSample => Preprocessing::Digit,
-            Self::Cifar10 | Self::Idx(_) | Self::Folder(_) | Self::Own(_) => Preprocessing::Picture,
+            Self::Cifar10 | Self::Idx(_) | Self::Folder(_) | Self::Csv(_) | Self::Own(_) => Preprocessing::Picture,
         }
     }
 
     /// Which data set these images and labels are: one that everybody knows, else `name`, one of its own.
     pub fn recognize(dataset: &Dataset, name: &str) -> Self {
-        let found = fingerprint([&dataset.train, &dataset.test]);
+        let found = dataset.fingerprint();
         match KNOWN.iter().find(|(of, _)| *of == found) {
             Some((_, identity)) => identity.clone(),
             None if is_cifar10(dataset) => Self::Cifar10,
@@ -68,12 +70,22 @@ impl Identity {
         matches!(self, Self::Mnist | Self::Cifar10)
     }
 
+    /// Whether somebody gave the pictures to a page.
+    pub fn is_own(&self) -> bool {
+        matches!(self, Self::Own(_))
+    }
+
+    /// Whether these are picture files of any size, which are brought to one.
+    pub fn is_of_pictures(&self) -> bool {
+        matches!(self, Self::Folder(_) | Self::Csv(_))
+    }
+
     /// The shape of the images, and the number of classes, where the name tells them.
     pub fn published_shape(&self) -> Option<(ImageShape, usize)> {
         let (channels, side) = match self {
             Self::Mnist | Self::MnistSample => (1, 28),
             Self::Cifar10 => (3, 32),
-            Self::Idx(_) | Self::Folder(_) | Self::Own(_) => return None,
+            Self::Idx(_) | Self::Folder(_) | Self::Csv(_) | Self::Own(_) => return None,
         };
         Some((ImageShape { channels, height: side, width: side }, 10))
     }
@@ -88,16 +100,11 @@ impl Identity {
         match self {
             Self::Idx(dir) => plain("idx", &last(dir)),
             Self::Folder(dir) => plain("folder", &last(dir)),
+            Self::Csv(file) => plain("csv", &last(file)),
             Self::Own(name) => plain("own", name),
             Self::Mnist | Self::MnistSample | Self::Cifar10 => self.to_string(),
         }
     }
-}
-
-/// FNV-1a over the labels and pixels of the train set, and then of the test set.
-fn fingerprint(splits: [&Split; 2]) -> u64 {
-    let bytes = splits.into_iter().flat_map(|split| split.labels.iter().chain(&split.pixels));
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Whether these are all images of CIFAR-10, whatever their order: its shape, and as many of every class.
@@ -126,6 +133,8 @@ impl FromStr for Identity {
             Some((kind @ ("idx" | "folder"), "")) => {
                 Err(Error::usage(format!("data set '{kind}:' names no folder: write {kind}:DIR")))
             }
+            Some(("csv", "")) => Err(Error::usage("data set 'csv:' names no file: write csv:FILE")),
+            Some(("csv", file)) => Ok(Self::Csv(file.into())),
             Some(("idx", dir)) => Ok(Self::Idx(dir.into())),
             Some(("folder", dir)) => Ok(Self::Folder(dir.into())),
             Some(("own", name)) => Ok(Self::Own(name.into())),
@@ -135,6 +144,9 @@ impl FromStr for Identity {
             ))),
             _ if name.to_lowercase().ends_with(".zip") && Path::new(name).is_file() => {
                 Err(Error::usage(format!("data set '{name}' is a zip file: write folder:{name}")))
+            }
+            _ if name.to_lowercase().ends_with(".csv") && Path::new(name).is_file() => {
+                Err(Error::usage(format!("data set '{name}' is a CSV file: write csv:{name}")))
             }
             _ => Err(unknown("data set", name, EXAMPLES.into_iter())),
         }
@@ -149,6 +161,7 @@ impl fmt::Display for Identity {
             Self::Cifar10 => f.write_str("cifar10"),
             Self::Idx(dir) => write!(f, "idx:{}", dir.display()),
             Self::Folder(dir) => write!(f, "folder:{}", dir.display()),
+            Self::Csv(file) => write!(f, "csv:{}", file.display()),
             Self::Own(name) => write!(f, "own:{name}"),
         }
     }
@@ -162,7 +175,8 @@ mod tests {
 
     #[test]
     fn names_parse_and_print_alike() {
-        for name in ["mnist", "mnist-sample", "cifar10", "idx:some/dir", "folder:C:/x", "own:my cats"] {
+        for name in ["mnist", "mnist-sample", "cifar10", "idx:some/dir", "folder:C:/x", "csv:a/list.csv", "own:my cats"]
+        {
             let identity: Identity = name.parse().unwrap();
             assert_eq!(identity.to_string(), name);
             let json = serde_json::to_string(&identity).unwrap();

@@ -2,7 +2,11 @@
 
 #[cfg(feature = "archive")]
 pub mod cifar;
+#[cfg(feature = "native")]
+mod csv;
 mod dataset;
+#[cfg(feature = "native")]
+mod decode;
 #[cfg(feature = "picture")]
 mod digit;
 #[cfg(feature = "native")]
@@ -11,7 +15,11 @@ pub mod download;
 mod folder;
 mod identity;
 mod idx;
+#[cfg(feature = "native")]
+mod listing;
 mod origin;
+#[cfg(feature = "native")]
+pub mod packed;
 #[cfg(feature = "picture")]
 pub mod picture;
 #[cfg(feature = "picture")]
@@ -36,18 +44,28 @@ use {
     std::path::{Path, PathBuf},
 };
 
-/// Loads a data set, telling `notices` what else happens. MNIST and CIFAR-10 are looked for in `data_dir`, in the folder
+/// Loads a data set as [`load_sized`] does, pictures of somebody's own in the size of CIFAR-10's.
+///
+/// # Errors
+/// As [`load_sized`].
+#[cfg(feature = "native")]
+pub fn load(identity: &Identity, data_dir: Option<&Path>, notices: Notices<'_>) -> Result<Loaded> {
+    load_sized(identity, pictures::PICTURE_SIDE, data_dir, notices)
+}
+
+/// Loads a data set, pictures of somebody's own with so many pixels a `side`, telling `notices` what else happens. MNIST and CIFAR-10 are looked for in `data_dir`, in the folder
 /// that `TINDERBOX_DATA` names, and in `data/mnist` or `data`; where they are in none of these they are downloaded into the
 /// first that is named.
 ///
 /// # Errors
 /// Missing data, naming the files and where to put them; invalid data, naming file, offset, expected and found.
 #[cfg(feature = "native")]
-pub fn load(identity: &Identity, data_dir: Option<&Path>, notices: Notices<'_>) -> Result<Loaded> {
+pub fn load_sized(identity: &Identity, side: usize, data_dir: Option<&Path>, notices: Notices<'_>) -> Result<Loaded> {
     match identity {
         Identity::MnistSample => source::sample(),
         Identity::Idx(dir) => source::idx_folder(dir, None),
-        Identity::Folder(dir) => folder::load(dir, notices),
+        Identity::Folder(dir) => folder::load(dir, side, notices),
+        Identity::Csv(file) => csv::load(file, side, notices),
         Identity::Cifar10 => cifar::load(&places_of_cifar10(data_dir), notices),
         Identity::Mnist => source::mnist(data_dir, notices),
         Identity::Own(name) => {

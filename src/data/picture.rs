@@ -8,7 +8,11 @@ use super::digit;
 use super::identity::Preprocessing;
 use crate::error::{Error, Result};
 
-/// Decodes a PNG, JPEG or BMP file of up to 16,384 pixels a side and 256 MB.
+/// The most bytes that a decoded image may have.
+#[cfg(feature = "native")]
+const MOST_BYTES: u64 = 256 << 20;
+
+/// Decodes a PNG, JPEG, WebP or BMP file of up to 16,384 pixels a side and 256 MB, and turns it as its EXIF data says.
 ///
 /// # Errors
 /// Io, or invalid data naming the file.
@@ -18,32 +22,41 @@ pub fn open_image(path: &std::path::Path) -> Result<DynamicImage> {
     decode_image(std::io::BufReader::new(file), path)
 }
 
-/// Decodes a PNG, JPEG or BMP image as [`open_image`] does; `path` is what errors call it.
+/// Decodes an image as [`open_image`] does; `path` is what errors call it.
 #[cfg(feature = "native")]
 pub(super) fn decode_image(
     from: impl std::io::BufRead + std::io::Seek,
     path: &std::path::Path,
 ) -> Result<DynamicImage> {
-    use image::{ImageFormat, ImageReader, Limits};
+    use image::metadata::Orientation;
+    use image::{ImageDecoder, ImageFormat, ImageReader, Limits};
+    const EXPECTED: &str = "expected a PNG, JPEG, WebP or BMP image";
     let mut reader = ImageReader::new(from).with_guessed_format().map_err(|e| Error::io("read", path, e))?;
     let kind = match reader.format() {
         Some(ImageFormat::Png) => "PNG",
         Some(ImageFormat::Jpeg) => "JPEG",
+        Some(ImageFormat::WebP) => "WebP",
         Some(ImageFormat::Bmp) => "BMP",
         Some(other) => {
-            let message = format!("expected a PNG, JPEG or BMP image, found {}", other.to_mime_type());
-            return Err(Error::invalid_file(path, message));
+            return Err(Error::invalid_file(path, format!("{EXPECTED}, found {}", other.to_mime_type())));
         }
-        None => return Err(Error::invalid_file(path, "expected a PNG, JPEG or BMP image, found another kind of file")),
+        None => return Err(Error::invalid_file(path, format!("{EXPECTED}, found another kind of file"))),
     };
     let mut limits = Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(16_384), Some(16_384));
-    limits.max_alloc = Some(256 << 20);
-    reader.limits(limits);
-    let image = reader.decode().map_err(|e| {
+    limits.max_alloc = Some(MOST_BYTES);
+    reader.limits(limits.clone());
+    let decoded = reader.into_decoder().and_then(|mut decoder| {
+        limits.reserve(decoder.total_bytes())?;
+        decoder.set_limits(limits)?;
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms); // what cannot be read says nothing
+        Ok((DynamicImage::from_decoder(decoder)?, orientation))
+    });
+    let (mut image, orientation) = decoded.map_err(|e| {
         let cause = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
         Error::invalid_file(path, format!("this {kind} image cannot be read: {cause}")).caused_by(e)
     })?;
+    image.apply_orientation(orientation);
     if image.width() == 0 || image.height() == 0 {
         return Err(Error::invalid_file(path, "the image is empty"));
     }
@@ -61,21 +74,76 @@ pub fn to_model_input(image: &DynamicImage, shape: ImageShape, of: Preprocessing
             || Error::invalid("no digit is found: expected one that is darker or lighter than the paper around it");
         return digit::cut_out(&on_paper(image), shape).ok_or_else(none);
     }
-    let resized = image.resize_to_fill(shape.width as u32, shape.height as u32, FilterType::Triangle);
     if shape.channels == 1 {
-        return Ok(resized.to_luma8().into_raw());
+        return Ok(middle(on_paper(image).into(), shape).to_luma8().into_raw());
     }
-    let rgb = resized.to_rgb8();
-    Ok((0..shape.channels).flat_map(|channel| rgb.pixels().map(move |pixel| pixel.0[channel])).collect())
+    Ok(planes(&middle(coloured_on_paper(image).into(), shape).to_rgb8()))
+}
+
+/// The red, the green and the blue plane of a picture, one behind the other.
+pub(super) fn planes(picture: &RgbImage) -> Vec<u8> {
+    (0..3).flat_map(|channel| picture.pixels().map(move |pixel| pixel.0[channel])).collect()
+}
+
+/// The middle of a picture in the size of a model's images, as torchvision's `Resize` and `CenterCrop` make it: the picture is
+/// resized so that its short side fits, with a triangle filter that is as wide as a pixel of the result, and what is too much of
+/// the long side is cut off.
+pub(super) fn middle(picture: DynamicImage, shape: ImageShape) -> DynamicImage {
+    let (fit_width, fit_height) = (shape.width as u32, shape.height as u32);
+    let picture = not_too_long(picture, shape);
+    let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
+    let scale = (shape.width as f64 / width).max(shape.height as f64 / height);
+    // A hair is added, since a side that fits exactly must not be rounded down.
+    let side = |length: f64, fit: u32| ((length * scale + 1e-6) as u32).max(fit);
+    let (new_width, new_height) = (side(width, fit_width), side(height, fit_height));
+    let resized = match (new_width, new_height) == (picture.width(), picture.height()) {
+        true => picture,
+        false => picture.resize_exact(new_width, new_height, FilterType::Triangle),
+    };
+    let start = |length: u32, fit: u32| (f64::from(length - fit) / 2.0).round_ties_even() as u32;
+    resized.crop_imm(start(new_width, fit_width), start(new_height, fit_height), fit_width, fit_height)
+}
+
+/// The middle of a picture that is much longer than what is wanted of it: to resize a line of pixels as a whole would take more
+/// memory than there is.
+fn not_too_long(picture: DynamicImage, shape: ImageShape) -> DynamicImage {
+    const TIMES: u64 = 8;
+    let most = |side: u32, other: u32, fit: usize, other_fit: usize| {
+        let wanted = u64::from(other) * fit as u64 * TIMES / other_fit as u64;
+        u64::from(side).min(wanted.max(1)) as u32
+    };
+    let (width, height) = (picture.width(), picture.height());
+    let (new_width, new_height) =
+        (most(width, height, shape.width, shape.height), most(height, width, shape.height, shape.width));
+    if (new_width, new_height) == (width, height) {
+        return picture;
+    }
+    picture.crop_imm((width - new_width) / 2, (height - new_height) / 2, new_width, new_height)
+}
+
+/// A value in front of white paper.
+fn flat(value: u8, alpha: u8) -> u8 {
+    ((u32::from(value) * u32::from(alpha) + 255 * (255 - u32::from(alpha))) / 255) as u8
 }
 
 /// Grey; transparent parts count as white paper.
 fn on_paper(image: &DynamicImage) -> GrayImage {
-    let flat = |l: u8, a: u8| ((u32::from(l) * u32::from(a) + 255 * (255 - u32::from(a))) / 255) as u8;
     let with_alpha = image.to_luma_alpha8();
     GrayImage::from_fn(image.width(), image.height(), |x, y| {
         let [l, a] = with_alpha.get_pixel(x, y).0;
         image::Luma([flat(l, a)])
+    })
+}
+
+/// In colour; transparent parts count as white paper.
+pub(super) fn coloured_on_paper(image: &DynamicImage) -> RgbImage {
+    if !image.color().has_alpha() {
+        return image.to_rgb8();
+    }
+    let with_alpha = image.to_rgba8();
+    RgbImage::from_fn(image.width(), image.height(), |x, y| {
+        let [red, green, blue, alpha] = with_alpha.get_pixel(x, y).0;
+        Rgb([red, green, blue].map(|value| flat(value, alpha)))
     })
 }
 

@@ -8,7 +8,7 @@ use super::dataset::{Dataset, ImageShape, MAX_CLASSES, Split};
 use crate::error::{Error, Result};
 use crate::random::shuffle;
 
-/// Height and width that pictures are resized to: those of CIFAR-10.
+/// Height and width that pictures are resized to where nothing else is said: those of CIFAR-10.
 pub const PICTURE_SIDE: usize = 32;
 /// One picture in this many is kept for testing.
 const TEST_SHARE: usize = 5;

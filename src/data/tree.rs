@@ -4,14 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs::{self, File};
-use std::io::{BufReader, Cursor, Read};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::UNIX_EPOCH;
 
-use image::DynamicImage;
 use zip::ZipArchive;
 
-use super::picture::{decode_image, open_image};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The most bytes that a picture in a zip file may have, and all of them together.
@@ -146,14 +145,42 @@ fn is_in<'a>(name: &'a str, folder: &str) -> Option<&'a str> {
 }
 
 impl Picture {
-    /// Decodes it.
+    /// What errors call it.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::File(path) | Self::Entry(_, _, path) => path,
+        }
+    }
+
+    /// Its bytes, undecoded.
     ///
     /// # Errors
-    /// As [`open_image`]; invalid data: it cannot be unpacked, or only to too much.
-    pub fn open(self) -> Result<DynamicImage> {
+    /// Io; invalid data: it cannot be unpacked, or only to too much.
+    pub fn read(&self) -> Result<Vec<u8>> {
         match self {
-            Self::File(path) => open_image(&path),
-            Self::Entry(archive, i, path) => decode_image(Cursor::new(archive.unpack(i, &path)?), &path),
+            Self::File(path) => {
+                let found = fs::metadata(path).map_err(|e| Error::io("read", path, e))?;
+                if !found.is_file() || found.len() > MOST[0] {
+                    let message = format!("expected an image file of at most {} bytes", MOST[0]);
+                    return Err(Error::invalid_file(path, message));
+                }
+                crate::files::read(path)
+            }
+            Self::Entry(archive, i, path) => archive.unpack(*i, path),
+        }
+    }
+
+    /// What changes where the picture does: its size, and when it was written or its checksum.
+    pub fn stamp(&self) -> (u64, u64) {
+        match self {
+            Self::File(path) => fs::metadata(path).map_or((0, 0), |found| {
+                let written = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+                (found.len(), written.map_or(0, |since| since.as_nanos() as u64))
+            }),
+            Self::Entry(archive, i, _) => {
+                let mut zip = archive.zip.borrow_mut();
+                zip.by_index_raw(*i).map_or((0, 0), |entry| (entry.size(), u64::from(entry.crc32())))
+            }
         }
     }
 }

@@ -83,6 +83,11 @@ impl Architecture {
         }
     }
 
+    /// Pixels a side that pictures are brought to where nothing else is said.
+    pub fn image_side(&self) -> usize {
+        self.entry().map_or(catalogue::SMALL, |entry| entry.image_side)
+    }
+
     /// A short name for runs: `linear_v1-bn`, `vgg11`, `vgg11-no-bn`; `custom` for layers of the user's own.
     pub fn short_name(&self) -> String {
         let (Self::Named { name, settings }, Some(entry)) = (self, self.entry()) else { return "custom".into() };
@@ -215,7 +220,7 @@ mod tests {
     fn what_does_not_go_together_is_refused() {
         for (text, words) in [
             (r#"{"name":"linear_v0","batch_norm":true}"#, "linear_v0 takes no batch_norm: it is for linear_v1"),
-            (r#"{"name":"linear_v1","width":2.0}"#, "it is for vgg11, vgg16, resnet9, airbench94"),
+            (r#"{"name":"linear_v1","width":2.0}"#, "it is for vgg11, vgg16, resnet9, photonet, airbench94"),
             (r#"{"layers":["flatten"],"width":2.0}"#, "takes no width"),
             (r#"{"name":"vgg11","layers":["flatten"]}"#, "not both"),
             (r#"{"layers":[]}"#, "at least one layer"),

@@ -34,17 +34,23 @@ pub struct Entry {
     pub takes: &'static [&'static str],
     /// Whether the bare name in the name of a run means batch normalization.
     pub bare_name_has_norm: bool,
+    /// Pixels a side that pictures are brought to for it, where nothing else is said.
+    pub image_side: usize,
     /// Its layers as text.
     pub(super) layers: fn(&Settings) -> String,
 }
 
+/// The side of CIFAR-10's images.
+pub(super) const SMALL: usize = 32;
+
 /// All networks that have a name.
-pub const CATALOGUE: [Entry; 7] = [
+pub const CATALOGUE: [Entry; 8] = [
     Entry {
         name: "linear_v0",
         about: "softmax regression: input -> classes",
         takes: &[],
         bare_name_has_norm: false,
+        image_side: SMALL,
         layers: |_| "flatten, linear classes".into(),
     },
     Entry {
@@ -52,6 +58,7 @@ pub const CATALOGUE: [Entry; 7] = [
         about: "two hidden layers: input -> 128 -> 64 -> classes",
         takes: &["batch_norm"],
         bare_name_has_norm: false,
+        image_side: SMALL,
         layers: |s| {
             let norm = if s.batch_norm { "norm, " } else { "" };
             format!("flatten, linear 128, {norm}relu, linear 64, {norm}relu, linear classes")
@@ -62,6 +69,7 @@ pub const CATALOGUE: [Entry; 7] = [
         about: "two convolutions and one linear layer: small enough for a browser's CPU",
         takes: &["batch_norm", "dropout"],
         bare_name_has_norm: true,
+        image_side: SMALL,
         layers: |s| {
             let norm = if s.batch_norm { "norm, " } else { "" };
             let block = |channels| format!("conv {channels}, {norm}relu, pool max 2, ");
@@ -73,6 +81,7 @@ pub const CATALOGUE: [Entry; 7] = [
         about: "the 8 convolutions of VGG-11 (Simonyan and Zisserman, 2014) and one linear layer, sized for 32x32",
         takes: &["batch_norm", "width", "pool", "dropout"],
         bare_name_has_norm: true,
+        image_side: SMALL,
         layers: |s| vgg(s, &[&[64], &[128], &[256, 256], &[512, 512], &[512, 512]]),
     },
     Entry {
@@ -80,6 +89,7 @@ pub const CATALOGUE: [Entry; 7] = [
         about: "the 13 convolutions of VGG-16 and one linear layer, sized for 32x32",
         takes: &["batch_norm", "width", "pool", "dropout"],
         bare_name_has_norm: true,
+        image_side: SMALL,
         layers: |s| vgg(s, &[&[64, 64], &[128, 128], &[256, 256, 256], &[512, 512, 512], &[512, 512, 512]]),
     },
     Entry {
@@ -87,6 +97,7 @@ pub const CATALOGUE: [Entry; 7] = [
         about: "the small residual network that speed records use (Page, \"How to train your ResNet\", 2018)",
         takes: &["batch_norm", "width", "dropout"],
         bare_name_has_norm: true,
+        image_side: SMALL,
         // The logits are scaled down, as in the original, to soften the first steps.
         layers: |s| {
             let [a, b, c, d] = [64, 128, 256, 512].map(|channels| block(s, channels));
@@ -98,10 +109,28 @@ pub const CATALOGUE: [Entry; 7] = [
         },
     },
     Entry {
+        name: "photonet",
+        about: "a small residual network for photographs of 96x96 or any other size",
+        takes: &["batch_norm", "width", "dropout"],
+        bare_name_has_norm: true,
+        image_side: 96,
+        layers: |s| {
+            let [a, b, c] = [64, 128, 256].map(|channels| block(s, channels));
+            let conv = format!("conv {}", scaled(s, 32));
+            let stem = block(s, 32).replacen(&conv, &format!("{conv} kernel 5 stride 2"), 1);
+            format!(
+                "{stem}, pool max 2, {a}, residual [{a}, {a}], pool max 2, {b}, residual [{b}, {b}], pool max 2, {c}, \
+                 residual [{c}, {c}], global_pool avg, flatten, {}linear classes",
+                dropout(s)
+            )
+        },
+    },
+    Entry {
         name: "airbench94",
         about: "the network of a speed record on CIFAR-10 (Keller Jordan, \"94% on CIFAR-10 in 3.29 Seconds on a Single GPU\", 2024)",
         takes: &["width"],
         bare_name_has_norm: true,
+        image_side: SMALL,
         layers: |s| {
             let norm = "norm scale off momentum 0.4 epsilon 1e-12, gelu";
             let block = |channels: usize| {

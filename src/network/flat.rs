@@ -1,5 +1,7 @@
 //! Parameters and gradients of a network as one flat vector, in the network's order: what travels between devices.
 
+use std::collections::VecDeque;
+
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor, TensorData};
 
@@ -13,8 +15,13 @@ pub fn parameters(model: &Model) -> Tensor<1> {
 }
 
 /// The gradients of all trained parameters, `[parameters]`; zero where there is none.
-pub fn gradients(model: &Model, mut gradients: Gradients) -> Tensor<1> {
-    collect(model, Wanted::Gradients(&mut gradients))
+pub fn gradients(model: &Model, gradients: Gradients) -> Tensor<1> {
+    Tensor::cat(gradient_parts(model, gradients), 0)
+}
+
+/// The gradients of all trained parameters, a vector for each.
+pub fn gradient_parts(model: &Model, mut gradients: Gradients) -> Vec<Tensor<1>> {
+    parts(model, Wanted::Gradients(&mut gradients))
 }
 
 /// All values, `[values]`, on the model's device without autodiff: parameters, running statistics and what stays as it is.
@@ -24,12 +31,12 @@ pub fn values(model: &Model) -> Tensor<1> {
 
 /// `model` with other values, as [`values`] gives them.
 pub fn with_values(model: Model, flat: &Tensor<1>) -> Model {
-    model.map(&mut Replace { flat: Cursor::new(flat), all: true })
+    model.map(&mut Replace { flat: Cursor::new([flat.clone()]), all: true })
 }
 
 /// `model` with other trained parameters, as [`parameters`] gives them.
 pub fn with_parameters(model: Model, flat: &Tensor<1>) -> Model {
-    model.map(&mut Replace { flat: Cursor::new(flat), all: false })
+    model.map(&mut Replace { flat: Cursor::new([flat.clone()]), all: false })
 }
 
 /// `skeleton`, a fresh model of the same network on another device, with the parameters and running statistics of
@@ -43,27 +50,57 @@ pub async fn copy(model: &Model, skeleton: Model) -> Result<Model> {
     let values = read(collect(model, Wanted::Everything)).await?;
     let n = values.len();
     let flat = Tensor::from_data(TensorData::new(values, [n]), &device);
-    Ok(skeleton.map(&mut Replace { flat: Cursor::new(&flat), all: true }))
+    Ok(skeleton.map(&mut Replace { flat: Cursor::new([flat]), all: true }))
 }
 
-/// Takes tensors of given sides from a flat vector, one behind the other.
-pub struct Cursor<'a> {
-    flat: &'a Tensor<1>,
-    next: usize,
+/// Takes tensors of given sides from flat vectors, one behind the other.
+pub struct Cursor {
+    parts: VecDeque<Tensor<1>>,
+    /// Values of the first part that are taken.
+    taken: usize,
 }
 
-impl<'a> Cursor<'a> {
-    /// At the vector's beginning.
-    pub fn new(flat: &'a Tensor<1>) -> Self {
-        Self { flat, next: 0 }
+impl Cursor {
+    /// At the beginning of the first of these vectors. No tensor lies in two of them.
+    pub fn new(parts: impl IntoIterator<Item = Tensor<1>>) -> Self {
+        Self { parts: parts.into_iter().collect(), taken: 0 }
     }
 
-    /// The next tensor, of sides `dims`; the vector must have as many values left.
+    /// The next tensor, of sides `dims`; the vectors must have as many values left.
     pub fn take<const D: usize>(&mut self, dims: [usize; D]) -> Tensor<D> {
-        let (start, n) = (self.next, dims.iter().product());
-        self.next += n;
-        self.flat.clone().narrow(0, start, n).reshape(dims)
+        let n = dims.iter().product::<usize>();
+        let part = &self.parts[0];
+        let (start, end, length) = (self.taken, self.taken + n, part.dims()[0]);
+        if end < length {
+            self.taken = end;
+            return part.clone().narrow(0, start, n).reshape(dims);
+        }
+        // Nobody else has what is the last of a part, so it need not be copied to be changed.
+        let part = self.parts.pop_front().unwrap_or_else(|| Tensor::empty([0], &Default::default()));
+        self.taken = 0;
+        if start == 0 { part.reshape(dims) } else { part.narrow(0, start, n).reshape(dims) }
     }
+}
+
+/// Vectors one behind the other, in fewer and longer ones: those of fewer than `least` values are joined.
+pub fn joined(parts: Vec<Tensor<1>>, least: usize) -> Vec<Tensor<1>> {
+    let (mut joined, mut open, mut length) = (Vec::new(), Vec::new(), 0);
+    let close = |open: &mut Vec<Tensor<1>>| match open.len() {
+        0 => None,
+        1 => open.pop(),
+        _ => Some(Tensor::cat(std::mem::take(open), 0)),
+    };
+    for part in parts {
+        let n = part.dims()[0];
+        if n >= least || length >= least {
+            joined.extend(close(&mut open));
+            length = 0;
+        }
+        length += n;
+        open.push(part);
+    }
+    joined.extend(close(&mut open));
+    joined
 }
 
 /// What is collected of every parameter.
@@ -77,9 +114,13 @@ enum Wanted<'a> {
 }
 
 fn collect(model: &Model, wanted: Wanted<'_>) -> Tensor<1> {
+    Tensor::cat(parts(model, wanted), 0)
+}
+
+fn parts(model: &Model, wanted: Wanted<'_>) -> Vec<Tensor<1>> {
     let mut collected = Collect { wanted, parts: Vec::new() };
     model.visit(&mut collected);
-    Tensor::cat(collected.parts, 0)
+    collected.parts
 }
 
 struct Collect<'a> {
@@ -103,13 +144,13 @@ impl ModuleVisitor for Collect<'_> {
     }
 }
 
-struct Replace<'a> {
-    flat: Cursor<'a>,
+struct Replace {
+    flat: Cursor,
     /// Running statistics and fixed values too.
     all: bool,
 }
 
-impl ModuleMapper for Replace<'_> {
+impl ModuleMapper for Replace {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
         let trained = tensor.is_require_grad();
@@ -129,6 +170,20 @@ mod tests {
     use crate::data::ImageShape;
     use crate::network::{Architecture, Network, Precision};
     use burn::tensor::Device;
+
+    #[test]
+    fn short_vectors_are_joined_and_a_cursor_finds_every_tensor_in_them() {
+        let vector = |n: usize, value: f32| Tensor::<1>::full([n], value, &Device::flex());
+        let parts = || [2, 3, 9, 1, 1, 4, 2].iter().zip(0u8..).map(|(&n, i)| vector(n, f32::from(i))).collect();
+        let joined = joined(parts(), 5);
+        assert_eq!(joined.iter().map(|part| part.dims()[0]).collect::<Vec<_>>(), [5, 9, 6, 2]);
+        let mut cursor = Cursor::new(joined);
+        for part in parts() {
+            let found = cursor.take([1, part.dims()[0]]).into_data().try_to_vec::<f32>().unwrap();
+            assert_eq!(found, part.into_data().try_to_vec::<f32>().unwrap());
+        }
+        assert!(cursor.parts.is_empty());
+    }
 
     #[test]
     fn parameters_and_gradients_lie_in_the_same_order() {

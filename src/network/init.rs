@@ -13,6 +13,8 @@ pub struct Init {
     next_id: u64,
     device: Device,
     products: Products,
+    /// Whether what is made is left as it is.
+    frozen: bool,
 }
 
 impl Init {
@@ -21,7 +23,17 @@ impl Init {
         let products = products.into();
         let products = Products { precision: products.precision.on(device), ..products };
         let rng = ChaCha8Rng::seed_from_u64(seed);
-        Self { rng, next_id: 0, device: device.clone(), products }
+        Self { rng, next_id: 0, device: device.clone(), products, frozen: false }
+    }
+
+    /// Leaves what is made from now on as it is, or has it trained.
+    pub fn freeze(&mut self, frozen: bool) {
+        self.frozen = frozen;
+    }
+
+    /// Whether what is made is left as it is.
+    pub fn is_frozen(&self) -> bool {
+        self.frozen
     }
 
     /// The precision in which layers multiply.
@@ -69,7 +81,7 @@ impl Init {
     }
 
     fn trained<const D: usize>(&mut self, tensor: Tensor<D>) -> Param<Tensor<D>> {
-        let tensor = if self.device.is_autodiff() { tensor.require_grad() } else { tensor };
+        let tensor = if self.device.is_autodiff() && !self.frozen { tensor.require_grad() } else { tensor };
         Param::initialized(self.id(), tensor)
     }
 

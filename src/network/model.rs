@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::layers::{AnyLayer, Built, Forward, Layer, OnnxGraph, Parameter};
 use super::{Activation, Architecture, Init, Noise, Products, Shape, Summary};
+use crate::compute::peers::Peers;
 use crate::data::ImageShape;
 use crate::error::{Error, Result};
 
@@ -22,6 +23,8 @@ pub struct Network {
     shapes: Vec<Shape>,
     input: ImageShape,
     classes: usize,
+    /// As many of the first layers are not trained.
+    frozen: usize,
 }
 
 impl Network {
@@ -35,7 +38,7 @@ impl Network {
         for (i, layer) in layers.iter().enumerate() {
             shapes.push(layer.place(i, shapes[i])?);
         }
-        let network = Self { layers, shapes, input, classes };
+        let network = Self { layers, shapes, input, classes, frozen: 0 };
         network.check_beginning()?;
         network.check_end()?;
         let parameters = network.values();
@@ -43,6 +46,21 @@ impl Network {
             let message =
                 format!("a network of {parameters} parameters is too large: expected at most {MAX_PARAMETERS}");
             return Err(Error::usage(message));
+        }
+        Ok(network)
+    }
+
+    /// The network with so many of its first layers left as they are: nothing in them is trained, and batch normalization uses
+    /// its running statistics, which stay too.
+    ///
+    /// # Errors
+    /// Usage: nothing would be left to train.
+    pub fn freezing(self, layers: usize) -> Result<Self> {
+        let (count, network) = (self.layers.len(), Self { frozen: layers, ..self });
+        if layers > 0 && network.trained().next().is_none() {
+            return Err(Error::usage(format!(
+                "freeze is {layers}, which leaves nothing to train: the network has {count} layers, see `models`"
+            )));
         }
         Ok(network)
     }
@@ -79,7 +97,11 @@ impl Network {
     /// (batch norm uses the batch), else it infers.
     pub fn build(&self, seed: u64, products: impl Into<Products>, device: &Device) -> Model {
         let mut init = Init::new(seed, products, device);
-        let layers = self.placed().map(|(layer, input, _)| layer.build(input, &mut init)).collect();
+        let build = |(i, (layer, input, _)): (usize, (&Layer, Shape, Shape))| {
+            init.freeze(i < self.frozen);
+            layer.build(input, &mut init)
+        };
+        let layers = self.placed().enumerate().map(build).collect();
         Model { layers, network: Arc::new(self.clone()) }
     }
 
@@ -111,9 +133,16 @@ impl Network {
 
     /// All its tensors, running statistics included, under their names in a file of weights, such as `3.weight`.
     pub fn tensors(&self) -> impl Iterator<Item = Parameter> {
-        self.placed()
-            .enumerate()
-            .flat_map(|(i, (layer, input, _))| layer.parameters(input).into_iter().map(move |tensor| tensor.placed(i)))
+        self.placed().enumerate().flat_map(|(i, (layer, input, _))| {
+            let frozen = i < self.frozen;
+            let tensor = move |tensor: Parameter| if frozen { tensor.placed(i).frozen() } else { tensor.placed(i) };
+            layer.parameters(input).into_iter().map(tensor)
+        })
+    }
+
+    /// The values of its trained tensors.
+    pub fn trained_values(&self) -> u64 {
+        self.trained().map(|tensor| tensor.len()).sum()
     }
 
     /// Its trained tensors, in the order in which a model is walked.
@@ -215,6 +244,13 @@ impl Model {
         None
     }
 
+    /// The model with layers that normalize a batch together with those of other devices; with none of them, each by itself.
+    #[must_use]
+    pub fn sharing_statistics(mut self, peers: Option<&Peers>) -> Self {
+        self.layers.iter_mut().for_each(|layer| layer.share_statistics(peers));
+        self
+    }
+
     /// The network that it is built of.
     pub fn network(&self) -> &Network {
         &self.network
@@ -234,7 +270,7 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::Precision;
+    use crate::network::{Precision, flat};
 
     const GREY: ImageShape = ImageShape { channels: 1, height: 28, width: 28 };
 
@@ -269,6 +305,28 @@ mod tests {
             let error = network(layers).unwrap_err();
             assert!(error.exit_code() == 2 && error.to_string().contains(words), "{layers}: {error}");
         }
+    }
+
+    #[test]
+    fn frozen_layers_stay_as_they_are() {
+        let layers = "conv 4, norm, relu, residual [conv 4, norm], flatten, linear classes";
+        let network = network(layers).unwrap();
+        for frozen in [0, 2, 4, 5] {
+            let network = network.clone().freezing(frozen).unwrap();
+            let model = network.build(3, Precision::F32, &Device::flex().autodiff());
+            let images = Tensor::ones([4, 1, 28, 28], &Device::flex());
+            let gradients = model.forward(images).sum().backward();
+            let before = flat::values(&model);
+            let n = flat::gradients(&model, gradients).dims()[0] as u64;
+            assert_eq!(n, network.trained_values());
+            // Running statistics move while a layer trains.
+            let moved = (flat::values(&model) - before).abs().max().into_scalar::<f32>();
+            let model_before = network.build(3, Precision::F32, &Device::flex().autodiff());
+            let statistics = (flat::values(&model) - flat::values(&model_before)).abs().max().into_scalar::<f32>();
+            assert_eq!((moved, statistics > 0.0), (0.0, frozen < 4), "{frozen}");
+        }
+        let error = network.freezing(6).unwrap_err();
+        assert!(error.exit_code() == 2 && error.to_string().contains("leaves nothing to train"), "{error}");
     }
 
     #[test]

@@ -10,6 +10,10 @@ pub struct Augment {
     pub crop: usize,
     /// When to mirror left and right.
     pub flip: Flip,
+    /// Percent of the area that a random part of the image has at least, which is resized to the whole; 0 for the whole itself.
+    pub part: u8,
+    /// By how much brightness, contrast and saturation change at most, in percent; 0 for not at all.
+    pub jitter: u8,
 }
 
 /// When an image is mirrored.
@@ -26,34 +30,57 @@ pub enum Flip {
 
 /// The largest shift, in pixels.
 const MAX_CROP: usize = 16;
+/// The least area of a part, and the strength of other colours, where no number is given; torchvision's default and a usual one.
+const PART: u8 = 8;
+const JITTER: u8 = 40;
 
 impl Augment {
     /// How it can be written.
-    pub const EXAMPLES: [&str; 5] = ["off", "on", "crop2", "crop4-flip", "crop2-alternating"];
+    pub const EXAMPLES: [&str; 6] =
+        ["off", "on", "crop2", "crop4-flip", "crop2-alternating", "resized25-flip-jitter40"];
     /// Nothing is changed.
-    pub const OFF: Self = Self { crop: 0, flip: Flip::Never };
+    pub const OFF: Self = Self { crop: 0, flip: Flip::Never, part: 0, jitter: 0 };
     /// As speed records do.
-    pub const ON: Self = Self { crop: 4, flip: Flip::Random };
+    pub const ON: Self = Self { crop: 4, flip: Flip::Random, part: 0, jitter: 0 };
+
+    /// Whether there are changes that only photographs are given.
+    pub fn is_of_photographs(self) -> bool {
+        self.part > 0 || self.jitter > 0
+    }
 
     pub(super) fn validate(self) -> Result<()> {
-        let Self { crop, .. } = self;
-        if crop <= MAX_CROP {
-            return Ok(());
+        let Self { crop, part, jitter, .. } = self;
+        if crop > MAX_CROP {
+            return Err(Error::usage(format!("crop is {crop}, expected a number of pixels up to {MAX_CROP}")));
         }
-        Err(Error::usage(format!("crop is {crop}, expected a number of pixels up to {MAX_CROP}")))
+        if crop > 0 && part > 0 {
+            return Err(Error::usage("an image is shifted or a part of it resized: leave crop or resized out"));
+        }
+        match [("resized", part), ("jitter", jitter)].into_iter().find(|(_, percent)| *percent > 100) {
+            Some((name, percent)) => Err(Error::usage(format!("{name} is {percent}, expected percent, 1 to 100"))),
+            None => Ok(()),
+        }
     }
 }
 
 impl std::fmt::Display for Augment {
-    /// `off`, `on`, or for example `crop2`, `crop2-flip` or `crop2-alternating`.
+    /// `off`, `on`, or its parts with a dash between: `crop2-flip`, `resized25-alternating-jitter40`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { crop, flip, part, jitter } = *self;
         match *self {
-            Self::OFF => f.pad("off"),
-            Self::ON => f.pad("on"),
-            Self { crop, flip: Flip::Never } => write!(f, "crop{crop}"),
-            Self { crop, flip: Flip::Random } => write!(f, "crop{crop}-flip"),
-            Self { crop, flip: Flip::Alternating } => write!(f, "crop{crop}-alternating"),
+            Self::OFF => return f.pad("off"),
+            Self::ON => return f.pad("on"),
+            _ => {}
         }
+        // A shift of none is written where it would be read: alone, and before a mirror that stands alone.
+        let shift = if part > 0 { format!("resized{part}") } else { format!("crop{crop}") };
+        let flip = match flip {
+            Flip::Never => "",
+            Flip::Random => "-flip",
+            Flip::Alternating => "-alternating",
+        };
+        let jitter = if jitter > 0 { format!("-jitter{jitter}") } else { String::new() };
+        write!(f, "{shift}{flip}{jitter}")
     }
 }
 
@@ -66,16 +93,39 @@ impl std::str::FromStr for Augment {
             "on" | "true" | "yes" => return Ok(Self::ON),
             _ => {}
         }
-        let (shift, flip) = match text.split_once('-') {
-            None => (text, Flip::Never),
-            Some((shift, "flip")) => (shift, Flip::Random),
-            Some((shift, "alternating")) => (shift, Flip::Alternating),
-            Some(_) => ("", Flip::Never), // which is no shift
-        };
-        match shift.strip_prefix("crop").map(str::parse) {
-            Some(Ok(crop)) => Ok(Self { crop, flip }),
-            _ => Err(unknown("augmentation", text, Self::EXAMPLES.into_iter())),
+        let unknown = || unknown("augmentation", text, Self::EXAMPLES.into_iter());
+        let number = |digits: &str| digits.parse::<u8>().map_err(|_| unknown());
+        let percent = |digits: &str, default| if digits.is_empty() { Ok(default) } else { number(digits) };
+        let (mut found, mut place) = (Self::OFF, 0);
+        for part in text.split('-') {
+            let name = part.trim_end_matches(|c: char| c.is_ascii_digit());
+            let digits = &part[name.len()..];
+            // Each part once, and in this order, so that there is one way to write it.
+            let at = match name {
+                "crop" => {
+                    found.crop = usize::from(number(digits)?);
+                    1
+                }
+                "resized" => {
+                    found.part = percent(digits, PART)?;
+                    1
+                }
+                "flip" | "alternating" if digits.is_empty() => {
+                    found.flip = if name == "flip" { Flip::Random } else { Flip::Alternating };
+                    2
+                }
+                "jitter" => {
+                    found.jitter = percent(digits, JITTER)?;
+                    3
+                }
+                _ => return Err(unknown()),
+            };
+            if at <= place {
+                return Err(unknown());
+            }
+            place = at;
         }
+        Ok(found)
     }
 }
 
@@ -87,11 +137,35 @@ mod tests {
 
     #[test]
     fn texts_are_read_as_they_are_written() {
-        for text in ["off", "on", "crop2", "crop0-flip", "crop2-flip", "crop2-alternating"] {
+        for text in [
+            "off",
+            "on",
+            "crop2",
+            "crop0-flip",
+            "crop2-flip",
+            "crop2-alternating",
+            "resized25",
+            "resized8-flip-jitter40",
+            "crop4-jitter10",
+        ] {
             assert_eq!(text.parse::<Augment>().unwrap().to_string(), text);
         }
         assert_eq!("crop4-flip".parse::<Augment>().unwrap(), Augment::ON);
-        for text in ["", "crop", "crop-flip", "crop2-", "crop2-flop", "crop-1", "flip", "crop2-flip-flip"] {
+        assert_eq!("flip".parse::<Augment>().unwrap().to_string(), "crop0-flip");
+        assert_eq!("resized-flip-jitter".parse::<Augment>().unwrap().to_string(), "resized8-flip-jitter40");
+        for text in [
+            "",
+            "crop",
+            "crop-flip",
+            "crop2-",
+            "crop2-flop",
+            "crop-1",
+            "crop2-flip-flip",
+            "flip-crop2",
+            "resized300",
+            "jitter-flip",
+            "crop2-resized8",
+        ] {
             assert!(text.parse::<Augment>().is_err(), "{text}");
         }
     }

@@ -106,7 +106,7 @@ mod tests {
                 &[("network.name", "linear_v0"), ("network.batch_norm", "on")],
                 "batch norm is for the network linear_v1, cnn, vgg11",
             ),
-            (&[("network.width", "2")], "width is for the network vgg11, vgg16, resnet9, airbench94"),
+            (&[("network.width", "2")], "width is for the network vgg11, vgg16, resnet9, photonet, airbench94"),
             (&[("loss", "mse"), ("label_smoothing", "0.1")], "label smoothing is for the loss ce"),
             (&[("learning_rate", "NaN")], "learning rate is NaN, expected a finite number above 0"),
             (&[("batch_size", "0")], "batch size is 0, expected a whole number from 1 to 4294967295"),

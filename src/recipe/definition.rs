@@ -20,8 +20,17 @@ use crate::network::{Architecture, Convolution, Model, Network, Precision, Produ
 pub struct Recipe {
     /// The data set.
     pub dataset: Identity,
+    /// Pixels a side of somebody's own pictures; those of the network if there is no such number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<usize>,
     /// The network.
     pub network: Architecture,
+    /// A run, or a file of weights, whose first layers are the beginning; from the seed alone if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// As many of the first layers are left as they are.
+    #[serde(default)]
+    pub freeze: usize,
     /// The loss.
     pub loss: LossKind,
     /// Share of the target probability that is spread over all classes, with `ce`; in [0, 1).
@@ -41,6 +50,9 @@ pub struct Recipe {
     /// A factor on the learning rate of batch normalization's scales and offsets, whose weight decay stays as it is; above 0.
     #[serde(default = "one")]
     pub norm_rate: f64,
+    /// Whether batch normalization sees the whole batch where several devices share it.
+    #[serde(default)]
+    pub sync_batch_norm: bool,
     /// Epochs in which the bias of a whitening layer is trained; in all of them if there is no such number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whitening_epochs: Option<usize>,
@@ -102,7 +114,18 @@ impl Recipe {
         if matches!(self.optimizer.of_the_rest(), OptimizerConfig::Sgd { momentum: 0.0, nesterov: true, .. }) {
             return Err(Error::usage("Nesterov needs a momentum above 0").advise(Advice::Momentum));
         }
+        if let (Some(side), false) = (self.image_size, self.dataset.is_of_pictures() || self.dataset.is_own()) {
+            return Err(Error::usage(format!(
+                "image size is {side}, but the images of {} have a size of their own: it is for pictures of folder: and csv:",
+                self.dataset
+            )));
+        }
         self.network.layers().map(drop)
+    }
+
+    /// Pixels a side that pictures of somebody's own are brought to.
+    pub fn image_side(&self) -> usize {
+        self.image_size.unwrap_or_else(|| self.network.image_side())
     }
 
     /// The network for images of this shape and so many classes.
@@ -110,7 +133,7 @@ impl Recipe {
     /// # Errors
     /// Usage: names the layer that does not fit.
     pub fn network(&self, shape: ImageShape, classes: usize) -> Result<Network> {
-        Network::new(&self.network, shape, classes)
+        Network::new(&self.network, shape, classes)?.freezing(self.freeze)
     }
 
     /// The network with fresh parameters from the recipe's seed, on a device.

@@ -11,11 +11,17 @@ use crate::names::unknown;
 use crate::network::{Convolution, PoolKind, Precision, catalogue};
 
 /// All rows, in the order of files and of the page's form.
-pub static FIELDS: [Field; 30] = [
+pub static FIELDS: [Field; 34] = [
     Field {
-        help: "the data set: mnist, mnist-sample, cifar10, idx:DIR (files named as MNIST's) or folder:DIR (a folder, or a zip \
-               file of one, with a subfolder of images a class)",
+        help: "the data set: mnist, mnist-sample, cifar10, idx:DIR (files named as MNIST's), folder:DIR (a folder, or a zip \
+               file of one, with a subfolder of images a class) or csv:FILE (lines of path,label)",
         ..row(Data, "dataset", "dataset", "DATASET", FieldKind::Text(&crate::data::EXAMPLES))
+    },
+    Field {
+        help: "pixels a side that the pictures of folder: and csv: are brought to; where nothing is said, those of the network",
+        applies: Applies::Optionally,
+        example: || json!(96),
+        ..row(Data, "image_size", "image-size", "PIXELS", FieldKind::Whole { min: 8, max: 1024 })
     },
     Field {
         help: "a network of the catalogue; `tinderbox models` says what they cost",
@@ -52,6 +58,17 @@ pub static FIELDS: [Field; 30] = [
         applies: Applies::When("network.name", || catalogue::takers("dropout")),
         default: Default::Fixed(|| json!(0.0)),
         ..row(Network, "network.dropout", "dropout", "SHARE", SHARE)
+    },
+    Field {
+        help: "a run's folder, or a file of weights, to start from: the first layers, as far as they are the same",
+        applies: Applies::Optionally,
+        example: || json!("runs/cifar10/resnet9-ce"),
+        ..row(Network, "from", "from", "RUN|FILE", FieldKind::Text(&["runs/cifar10/resnet9-ce", "weights.safetensors"]))
+    },
+    Field {
+        help: "so many of the first layers are left as they are; `tinderbox models` numbers them",
+        default: Default::Fixed(|| json!(0)),
+        ..row(Network, "freeze", "freeze", "LAYERS", FieldKind::Whole { min: 0, max: 1000 })
     },
     Field {
         help: "the loss",
@@ -152,6 +169,11 @@ pub static FIELDS: [Field; 30] = [
         )
     },
     Field {
+        help: "batch normalization over the whole batch where several devices share it, and not over each share",
+        default: Default::Fixed(|| json!(false)),
+        ..row(Optimization, "sync_batch_norm", "sync-batch-norm", "on|off", FieldKind::Switch)
+    },
+    Field {
         help: "epochs in which the bias of a whitening layer is trained; all, where nothing is said",
         applies: Applies::Optionally,
         example: || json!(3),
@@ -169,7 +191,8 @@ pub static FIELDS: [Field; 30] = [
         ..row(Optimization, "lookahead", "lookahead", "LOOKAHEAD", FieldKind::Text(&Lookahead::EXAMPLES))
     },
     Field {
-        help: "random shifts and mirroring of the train images: on (crop4-flip), off, or for example crop2 or crop2-alternating",
+        help: "random changes to the train images, with dashes between: shifts (crop4) or a part resized to the whole (resized25: a \
+               quarter of the area at least), mirroring (flip or alternating), other colours (jitter40); on is crop4-flip",
         ..row(Data, "augment", "augment", "AUGMENT", FieldKind::Text(&Augment::EXAMPLES))
     },
     Field {

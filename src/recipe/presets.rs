@@ -26,7 +26,7 @@ pub const MNIST_EXERCISE: [&str; 5] =
 pub const CIFAR10_EXERCISE: [&str; 2] = ["cifar10-linear", "cifar10-vgg11"];
 
 /// All presets.
-pub const PRESETS: [Preset; 13] = [
+pub const PRESETS: [Preset; 14] = [
     Preset {
         name: "linear_v0-mse",
         about: "MNIST: softmax regression, MSE against the one-hot label",
@@ -92,13 +92,21 @@ pub const PRESETS: [Preset; 13] = [
         about: "CIFAR-10: the same network, its filters trained by Muon, eight epochs",
         recipe: muon_cifar10,
     },
+    Preset {
+        name: "photos",
+        about: "photographs of your own at 96x96: a small residual network, augmentation, AdamW, early stopping",
+        recipe: photos,
+    },
 ];
 
 /// The MNIST exercise: SGD at 0.1, batch 500. The reference trains for 50 epochs.
 fn mnist(name: &'static str, batch_norm: bool, loss: LossKind) -> Recipe {
     Recipe {
         dataset: Identity::Mnist,
+        image_size: None,
         network: Architecture::Named { name, settings: Settings { batch_norm, ..Settings::default() } },
+        from: None,
+        freeze: 0,
         loss,
         label_smoothing: 0.0,
         batch_size: 500,
@@ -111,6 +119,7 @@ fn mnist(name: &'static str, batch_norm: bool, loss: LossKind) -> Recipe {
         optimizer: OptimizerConfig::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 },
         schedule: Schedule::Constant,
         norm_rate: 1.0,
+        sync_batch_norm: false,
         whitening_epochs: None,
         lookahead: Lookahead::Off,
         augment: Augment::OFF,
@@ -175,7 +184,7 @@ fn airbench94_cifar10() -> Recipe {
         whitening_epochs: Some(3),
         lookahead: Lookahead::On { every: 5, keep: 0.95 },
         schedule: Schedule::Triangle { start: 0.2, warmup: 0.23, end: 0.07 },
-        augment: Augment { crop: 2, flip: Flip::Alternating },
+        augment: Augment { crop: 2, flip: Flip::Alternating, ..Augment::OFF },
         tta: Views::MirrorAndShift,
         ..cifar10("airbench94")
     }
@@ -201,6 +210,22 @@ fn muon_cifar10() -> Recipe {
         lookahead: Lookahead::Off,
         schedule: Schedule::Triangle { start: 1.0, warmup: 0.0, end: 0.0 },
         ..airbench94_cifar10()
+    }
+}
+
+/// For a few thousand pictures, in the folder `photos` unless another is named.
+fn photos() -> Recipe {
+    Recipe {
+        dataset: Identity::Folder("photos".into()),
+        batch_size: 64,
+        epochs: 40.0,
+        learning_rate: 0.002,
+        label_smoothing: 0.1,
+        optimizer: OptimizerConfig::AdamW { weight_decay: 0.05 },
+        schedule: Schedule::OneCycle { warmup: 0.2 },
+        augment: Augment { part: 25, jitter: 40, flip: Flip::Random, ..Augment::OFF },
+        patience: Some(12),
+        ..cifar10("photonet")
     }
 }
 

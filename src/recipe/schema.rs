@@ -89,7 +89,7 @@ mod tests {
         );
         assert_eq!(
             width["applies"],
-            json!({"key": "network.name", "values": ["vgg11", "vgg16", "resnet9", "airbench94"]})
+            json!({"key": "network.name", "values": ["vgg11", "vgg16", "resnet9", "photonet", "airbench94"]})
         );
         let decay = &properties["optimizer"]["properties"]["weight_decay"];
         assert_eq!(decay["defaultBy"]["values"], json!({"sgd": 0.0, "adam": 0.0, "adamw": 0.01, "muon": 0.0}));

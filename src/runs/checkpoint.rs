@@ -60,11 +60,16 @@ impl Saved {
     pub fn restore(self, mut state: TrainState) -> Result<TrainState> {
         let invalid = |name: &str, e: Error| e.in_file(&self.path.join(name));
         let network = state.model.network();
-        let (parameters, values) = (network.summary().parameters() as usize, network.values() as usize);
+        let (parameters, values) = (network.trained_values() as usize, network.values() as usize);
         state.model = weights::load_bytes(state.model, self.model).map_err(|e| invalid(MODEL, e))?;
         state.optimizer.load_bytes(self.optimizer, parameters, values).map_err(|e| invalid(OPTIMIZER, e))?;
         state.progress = self.progress;
         Ok(state)
+    }
+
+    /// The weights, as a safetensors file.
+    pub fn weights(&self) -> &[u8] {
+        &self.model
     }
 
     /// The recipe that was trained.

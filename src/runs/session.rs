@@ -4,14 +4,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 
-use super::checkpoint::Saved;
+use super::checkpoint::{self, Saved};
 use super::folder::{RunDir, plain};
 use super::keep::Checkpoints;
+use super::order::{Order, Task, settle};
 use super::resume::{check_same_recipe, resume_point};
 use super::verified::verify_once;
 use crate::compute::{Devices, failure};
 use crate::data::{DatasetInfo, Origin};
 use crate::error::{Advice, Error, ErrorKind, Result};
+use crate::files;
+use crate::network::Model;
+use crate::network::layers::AnyLayer;
 use crate::notice::{Notice, Notices};
 use crate::recipe::Recipe;
 use crate::report::artifacts::{FinalWeights, REPORT, Report, WEIGHTS};
@@ -20,7 +24,7 @@ use crate::report::csv::Csv;
 use crate::report::run::Run;
 use crate::report::tensorboard::TensorBoard;
 use crate::training::{Observers, Plan, TrainState, train};
-use crate::weights::Metadata;
+use crate::weights::{Metadata, transfer};
 
 /// Everything that is the same for all runs of a command.
 pub struct Session<'a> {
@@ -92,10 +96,19 @@ impl<'s> Session<'s> {
         self.observe(plan, dir, &mut observers);
         let run = || {
             let mut state = plan.start(self.devices.main());
+            if let (None, Some(from)) = (&saved, &plan.recipe().from) {
+                state = plan.start_from(begin_from(state.model, Path::new(from), plan.recipe().freeze, notices)?);
+            }
             if let Some(saved) = saved {
                 state = saved.restore(state)?;
                 let progress = &state.progress;
                 notices(Notice::Resuming { epochs: progress.history.len(), steps: progress.losses.len() });
+            }
+            if let Some(ranks) = self.devices.ranks() {
+                let (recipe, info) = (plan.recipe(), self.dataset(plan));
+                let metadata = Metadata::new(recipe, info.shape, &info.classes);
+                let task = Task::new(&metadata, &recipe.dataset, self.origin.folder().map(Path::to_path_buf));
+                Order::Train(Box::new(task.keeping_at_most(plan.most_resident()))).give(ranks)?;
             }
             pollster::block_on(train(plan, &self.devices, state, self.stop, &mut observers))
         };
@@ -105,6 +118,10 @@ impl<'s> Session<'s> {
             // A device that is gone is a panic in some of burn's operations.
             catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(failure::panic(panic.as_ref())))
         };
+        // What all ranks run into, none has to be told.
+        if trained.as_ref().map_or_else(Error::is_of_all_ranks, |_| true) {
+            settle();
+        }
         trained.map_err(|e| self.advise(e, dir))
     }
 
@@ -186,6 +203,30 @@ impl<'s> Session<'s> {
         check_same_recipe(&dir, &dir.recipe()?, recipe)?;
         Ok(dir)
     }
+}
+
+/// A model with the first layers of a run, as they were in its best epoch, or of a file.
+fn begin_from(model: Model, from: &Path, freeze: usize, notices: Notices<'_>) -> Result<Model> {
+    let bytes = match from.is_file() {
+        true => files::read(from)?,
+        false => checkpoint::load(&RunDir::open(from)?.checkpoints(), "best")?.weights().to_vec(),
+    };
+    let network = model.network().clone();
+    let weighted = |layers: usize| {
+        let placed = network.placed().take(layers);
+        placed.filter(|(layer, input, _)| !layer.parameters(*input).is_empty()).count()
+    };
+    let (model, layers) = transfer(model, &bytes).map_err(|e| e.in_file(from))?;
+    if weighted(freeze) > layers {
+        return Err(Error::usage(format!(
+            "{}: only its first {layers} layers with weights fit, but {freeze} layers, {} with weights, are to be frozen",
+            from.display(),
+            weighted(freeze)
+        )));
+    }
+    let of = weighted(usize::MAX);
+    notices(Notice::BeganFrom { from: from.into(), layers, of });
+    Ok(model)
 }
 
 /// Whether all epochs of a run are done and all its files written.

@@ -1,19 +1,24 @@
 //! A trained run put to use: measured on its test set, or asked about images.
 
 use std::path::Path;
+use std::sync::atomic::AtomicUsize;
 
 use burn::tensor::Device;
 use burn::tensor::activation::softmax;
 
 use super::checkpoint;
 use super::folder::RunDir;
-use crate::compute::read;
-use crate::data::Dataset;
+use super::order::{Order, Task, settle};
+use crate::compute::peers::Peers;
+use crate::compute::{Devices, read};
 use crate::data::picture::{open_image, to_model_input};
+use crate::data::{Dataset, Identity, Loaded};
 use crate::error::{Advice, Error, Result};
 use crate::files;
 use crate::network::Model;
-use crate::training::batches::one_image;
+use crate::recipe::Views;
+use crate::training::batches::{DeviceSplit, one_image};
+use crate::training::metrics::{Evaluation, Measure, evaluate, evaluation_batch};
 use crate::weights::{self, Metadata};
 
 /// A model with what is needed to use it.
@@ -27,6 +32,12 @@ pub struct Trained {
     /// The network in inference mode.
     pub model: Model,
     device: Device,
+}
+
+/// How weights are measured on a data set.
+pub(super) fn measure<'a>(metadata: &Metadata, data: &Dataset, views: Views, ranks: Option<&'a Peers>) -> Measure<'a> {
+    let batch_size = evaluation_batch(metadata.recipe.batch_size);
+    Measure { loss: metadata.recipe.loss, classes: data.classes.len(), batch_size, views, ranks }
 }
 
 /// A class and how probable it is.
@@ -68,6 +79,24 @@ impl Trained {
         let metadata = weights::read_metadata(&bytes).map_err(invalid)?;
         let model = weights::load(&metadata, bytes, &device).map_err(invalid)?;
         Ok(Self { name: path.display().to_string(), metadata, epoch: None, model, device })
+    }
+
+    /// Loss, accuracy and confusion on the test images of a data set. Where a job has several ranks, the others take part.
+    ///
+    /// # Errors
+    /// Device: the result cannot be read, or a rank is gone.
+    pub fn evaluate(&self, devices: &Devices, dataset: &Identity, loaded: &Loaded, views: Views) -> Result<Evaluation> {
+        let Loaded { dataset: data, origin } = loaded;
+        if let Some(ranks) = devices.ranks() {
+            let task = Task::new(&self.metadata, dataset, origin.folder().map(Path::to_path_buf));
+            Order::Evaluate(Box::new(task), views).give(ranks)?;
+            ranks.broadcast(weights::to_bytes(&self.model, &self.metadata.to_json())?)?;
+        }
+        let split = DeviceSplit::placed(&data.test, &self.device, devices.info(), None);
+        let how = measure(&self.metadata, data, views, devices.ranks());
+        let measured = pollster::block_on(evaluate(&self.model, &split, how, &AtomicUsize::new(0)))?;
+        settle();
+        Ok(measured)
     }
 
     /// Checks that the weights can be measured on these images.

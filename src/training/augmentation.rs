@@ -3,6 +3,7 @@
 use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::compute::shaders;
+use crate::data::ImageShape;
 use crate::random::{philox, within};
 use crate::recipe::{Augment, Flip};
 
@@ -81,6 +82,28 @@ pub(super) fn apply(images: Tensor<4>, changes: &[Change]) -> Tensor<4> {
     images.gather(2, rows).gather(3, columns)
 }
 
+/// Values of the images at `indices`, times `scale`, each image changed on the way.
+pub(super) fn gather_changed(
+    bytes: &[u8],
+    shape: ImageShape,
+    indices: &[i32],
+    changes: &[Change],
+    scale: f32,
+) -> Vec<f32> {
+    let mut out = Vec::with_capacity(indices.len() * shape.len());
+    for (&index, change) in indices.iter().zip(changes) {
+        let image = &bytes[index as usize * shape.len()..][..shape.len()];
+        let columns: Vec<usize> = (0..shape.width).map(|x| change.column(x, shape.width)).collect();
+        for plane in image.chunks_exact(shape.height * shape.width) {
+            for y in 0..shape.height {
+                let row = &plane[change.row(y, shape.height) * shape.width..][..shape.width];
+                out.extend(columns.iter().map(|&x| f32::from(row[x]) * scale));
+            }
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,7 +122,7 @@ mod tests {
 
     #[test]
     fn alternating_flips_mirror_every_image_in_every_other_epoch() {
-        let augment = Augment { crop: 2, flip: Flip::Alternating };
+        let augment = Augment { crop: 2, flip: Flip::Alternating, ..Augment::OFF };
         let flips = |epoch: usize| -> Vec<bool> {
             // Wherever the image is in the order.
             (0..1000).map(|image| change(augment, 3, epoch, (image as usize * 7 + epoch) % 1000, image).flip).collect()

@@ -1,19 +1,25 @@
-//! A split on the device: uploaded once as bytes, shuffled by one permutation an epoch, gathered and scaled a
-//! batch at a time where the model runs.
+//! A split on the device: uploaded once as bytes, shuffled by one permutation an epoch, gathered and scaled a batch at a time
+//! where the model runs. A split that does not fit is streamed to it, batch by batch.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use bytes::Bytes;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 
-use super::augmentation::{Change, apply, change};
-use crate::compute::shaders::{self, Source, Wgsl};
-use crate::compute::{cpu, is_cpu};
+use super::ahead::{Ahead, Rows};
+use super::augmentation::{Change, apply, change, gather_changed};
+use super::order::{OnDevice, epoch_rng, permutation};
+use super::photo::Photo;
+use crate::compute::shaders::{Source, Wgsl};
+use crate::compute::{DeviceInfo, cpu, is_cpu};
 use crate::data::{ImageShape, Split};
-use crate::random::shuffle;
 use crate::recipe::Augment;
+
+pub use super::order::Order;
+
+/// Images of so many bytes are left where they are on the CPU.
+const MOST_ON_CPU: u64 = 1 << 30;
 
 /// Images and labels that a model can take.
 pub struct Batch {
@@ -39,48 +45,15 @@ pub struct DeviceSplit {
 enum Pixels {
     Host(Bytes),
     Packed(Tensor<2, Int>),
-}
-
-/// The order in which a split is gone through, and what is done to the image at each position.
-pub struct Order {
-    indices: Vec<i32>,
-    /// One a position, or none at all.
-    changes: Vec<Change>,
-    /// Indices and changes on the device, where the images are there.
-    on_device: Option<OnDevice>,
-}
-
-#[derive(Clone)]
-struct OnDevice {
-    indices: Tensor<1, Int>,
-    /// As [`shaders::encode`] writes them.
-    changes: Tensor<1, Int>,
-    /// Zero, to which the beginning of a batch is added.
-    origin: Tensor<1, Int>,
-}
-
-impl Order {
-    /// Puts another order of as many images where this one lies on the device. On the host this one stays.
-    pub fn overwrite(&self, other: &Self) {
-        let Some(old) = &self.on_device else { return };
-        shaders::write(&old.indices, &other.indices);
-        let unchanged = || vec![Change::default(); other.indices.len()];
-        let changes = if other.changes.is_empty() { &unchanged() } else { &other.changes };
-        shaders::write(&old.changes, &changes.iter().map(|change| change.encode()).collect::<Vec<_>>());
-    }
-
-    /// Which images of the split are at these positions.
-    pub fn indices(&self, range: Range<usize>) -> &[i32] {
-        &self.indices[range]
-    }
+    /// They do not stay on the device.
+    Streamed(Rows),
 }
 
 impl DeviceSplit {
     /// Uploads a split. `device` may have autodiff on or off; batches do not track gradients.
     pub fn new(split: &Split, device: &Device) -> Self {
         let device = device.clone().inner();
-        let labels: Vec<i32> = split.labels.iter().map(|&l| i32::from(l)).collect();
-        let device_labels = Tensor::from_data(TensorData::new(labels, [split.len()]), &device);
+        let device_labels = on_device(&split.labels, &device);
         let pixels = if is_cpu(&device) {
             Pixels::Host(split.pixels.clone())
         } else {
@@ -95,6 +68,43 @@ impl DeviceSplit {
         };
         let shaders = Wgsl::of(&device);
         Self { pixels, labels: split.labels.clone(), device_labels, shape: split.shape, device, shaders }
+    }
+
+    /// A split where a device of this kind computes: whole, or, where its images have more bytes than `most`, or than the device's
+    /// largest buffer, to be streamed.
+    pub fn placed(split: &Split, device: &Device, info: &DeviceInfo, most: Option<u64>) -> Self {
+        // The CPU has the images in its memory, or mapped from a file: then they are better brought there ahead.
+        let most = most.or(info.max_buffer_bytes).unwrap_or(MOST_ON_CPU);
+        let bytes = split.len() as u64 * split.shape.len().next_multiple_of(4) as u64;
+        if bytes > most { Self::streamed(split, device) } else { Self::new(split, device) }
+    }
+
+    /// A split whose images stay where they are, and go to the device batch by batch.
+    pub fn streamed(split: &Split, device: &Device) -> Self {
+        let device = device.clone().inner();
+        let (shape, len) = (split.shape, split.shape.len());
+        let padded = if is_cpu(&device) { len } else { len.next_multiple_of(4) };
+        let pixels = Pixels::Streamed(Rows { pixels: split.pixels.clone(), shape, padded });
+        Self {
+            pixels,
+            device_labels: on_device(&split.labels, &device),
+            labels: split.labels.clone(),
+            shape,
+            shaders: Wgsl::of(&device),
+            device,
+        }
+    }
+
+    /// Whether the images go to the device batch by batch.
+    pub fn is_streamed(&self) -> bool {
+        matches!(self.pixels, Pixels::Streamed(_))
+    }
+
+    /// Begins to make ready what [`batch`](Self::batch) will be asked for: these ranges of an order, where the split is streamed.
+    pub fn make_ready(&self, order: &mut Order, ranges: &[Range<usize>]) {
+        if let Pixels::Streamed(rows) = &self.pixels {
+            order.ahead = Ahead::start(rows, &order.indices, &order.photos, ranges);
+        }
     }
 
     /// The split without shaders of our own, for comparison: batches are composed of burn's operations.
@@ -135,7 +145,7 @@ impl DeviceSplit {
     /// The images for drawing, if they are where wgpu can draw them.
     pub fn source(&self) -> Option<Source> {
         match &self.pixels {
-            Pixels::Host(_) => None,
+            Pixels::Host(_) | Pixels::Streamed(_) => None,
             Pixels::Packed(words) => Source::packed(words.clone(), self.shape),
         }
     }
@@ -150,6 +160,14 @@ impl DeviceSplit {
     pub fn shuffled(&self, seed: u64, epoch: usize, augment: Augment) -> Order {
         let mut rng = epoch_rng(seed, epoch);
         let indices = permutation(self.len(), &mut rng);
+        if augment.is_of_photographs() && self.is_streamed() {
+            let images = indices.iter().enumerate();
+            let photo = |(position, &image): (usize, &i32)| {
+                Photo::new(augment, self.shape, seed, epoch, position, image.cast_unsigned())
+            };
+            let photos = Arc::new(images.map(photo).collect());
+            return Order { photos, ..self.changed_order(indices, Vec::new()) };
+        }
         let changes = match augment {
             Augment::OFF => Vec::new(),
             augment => {
@@ -176,7 +194,7 @@ impl DeviceSplit {
             let on_device = if changes.is_empty() { unchanged() } else { encoded() };
             OnDevice { indices: upload(indices.clone()), changes: on_device, origin: upload(vec![0]) }
         });
-        Order { indices, changes, on_device }
+        Order { indices, changes, on_device, photos: Arc::default(), ahead: None }
     }
 
     /// Gathers the images at positions `range` of an order. The last range of an epoch may be shorter.
@@ -200,15 +218,39 @@ impl DeviceSplit {
                 let labels: Vec<i32> = indices.iter().map(|&i| i32::from(self.labels[i as usize])).collect();
                 let images = match order.changes.get(range) {
                     Some(changes) => {
-                        let images = gather_changed(bytes, self.shape, indices, changes);
+                        let images = gather_changed(bytes, self.shape, indices, changes, SCALE);
                         Tensor::from_data(TensorData::new(images, dims), &self.device)
                     }
                     None => cpu::gather(bytes, indices, SCALE, dims),
                 };
                 Batch { images, labels: Tensor::from_data(TensorData::new(labels, [n]), &self.device) }
             }
+            (Pixels::Streamed(rows), _) => {
+                let ready = order.ahead.as_ref().and_then(|ahead| ahead.take(&range));
+                let photos = order.photos.get(range.clone()).unwrap_or_default();
+                let ready = ready.unwrap_or_else(|| rows.gather(&order.indices[range.clone()], photos));
+                let part = self.holding(order.indices(range.clone()), ready, rows.padded);
+                let changes = order.changes.get(range).unwrap_or_default().to_vec();
+                let order = part.changed_order((0..n as i32).collect(), changes);
+                part.batch(&order, 0..n)
+            }
             (Pixels::Packed(_), None) => unreachable!("`order` uploads the indices of a packed split"),
         }
+    }
+
+    /// A small split of some images of this one, whose bytes are `rows`, so many each.
+    fn holding(&self, images: &[i32], rows: Vec<u8>, padded: usize) -> Self {
+        let n = images.len();
+        let labels: Vec<u8> = images.iter().map(|&image| self.labels[image as usize]).collect();
+        let device_labels = on_device(&labels, &self.device);
+        let pixels = if is_cpu(&self.device) {
+            Pixels::Host(rows.into())
+        } else {
+            // Four bytes are a word, the first the lowest, on every processor that this runs on.
+            let words = TensorData::from_bytes_vec(rows, [n, padded / 4], DType::I32);
+            Pixels::Packed(Tensor::from_data(words, &self.device))
+        };
+        Self { pixels, labels, device_labels, shape: self.shape, device: self.device.clone(), shaders: self.shaders }
     }
 
     /// The next `n` images of an order, from the position that is the first number of `position`, on the device. `None` where
@@ -238,18 +280,10 @@ impl DeviceSplit {
     }
 }
 
-/// The random numbers of one epoch.
-fn epoch_rng(seed: u64, epoch: usize) -> ChaCha8Rng {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(1 + epoch as u64); // stream 0 initialises the weights
-    rng
-}
-
-/// The numbers below `n`, shuffled.
-fn permutation(n: usize, rng: &mut ChaCha8Rng) -> Vec<i32> {
-    let mut order: Vec<i32> = (0..n as i32).collect();
-    shuffle(&mut order, rng);
-    order
+/// Labels as numbers on a device, `[n]`.
+fn on_device(labels: &[u8], device: &Device) -> Tensor<1, Int> {
+    let numbers: Vec<i32> = labels.iter().map(|&label| i32::from(label)).collect();
+    Tensor::from_data(TensorData::new(numbers, [labels.len()]), device)
 }
 
 /// One image, `shape.len()` bytes, as a model sees it: `[1, channels, height, width]`, scaled as batches are.
@@ -257,22 +291,6 @@ pub fn one_image(pixels: &[u8], shape: ImageShape, device: &Device) -> Tensor<4>
     let dims = [1, shape.channels, shape.height, shape.width];
     let scaled: Vec<f32> = pixels.iter().map(|&byte| f32::from(byte) * SCALE).collect();
     Tensor::from_data(TensorData::new(scaled, dims), device)
-}
-
-/// Scaled values of the images at `indices`, each image changed on the way.
-fn gather_changed(bytes: &[u8], shape: ImageShape, indices: &[i32], changes: &[Change]) -> Vec<f32> {
-    let mut out = Vec::with_capacity(indices.len() * shape.len());
-    for (&index, change) in indices.iter().zip(changes) {
-        let image = &bytes[index as usize * shape.len()..][..shape.len()];
-        let columns: Vec<usize> = (0..shape.width).map(|x| change.column(x, shape.width)).collect();
-        for plane in image.chunks_exact(shape.height * shape.width) {
-            for y in 0..shape.height {
-                let row = &plane[change.row(y, shape.height) * shape.width..][..shape.width];
-                out.extend(columns.iter().map(|&x| f32::from(row[x]) * SCALE));
-            }
-        }
-    }
-    out
 }
 
 /// Pixels are divided by 255; as a factor, so that every device computes the same.
@@ -299,30 +317,19 @@ mod tests {
     }
 
     #[test]
-    fn a_permutation_holds_every_index_and_depends_on_seed_and_epoch() {
-        let permutation = |n, seed, epoch| permutation(n, &mut epoch_rng(seed, epoch));
-        let order = permutation(1000, 7, 3);
-        let mut sorted = order.clone();
-        sorted.sort_unstable();
-        assert_eq!(sorted, (0..1000).collect::<Vec<_>>());
-        assert_eq!(order, permutation(1000, 7, 3));
-        assert_ne!(order, permutation(1000, 7, 4));
-        assert_ne!(order, permutation(1000, 8, 3));
-        // Known answer: a saved run resumes with a later version of this program only if this stays.
-        assert_eq!(permutation(8, 0, 0), KNOWN_PERMUTATION);
-    }
-
-    const KNOWN_PERMUTATION: [i32; 8] = [7, 0, 1, 4, 3, 2, 5, 6];
-
-    #[test]
-    fn positions_of_a_permutation_are_uniform() {
-        // Where does image 0 end up? Over 4,000 epochs each of 8 places is expected 500 times, sigma 21.
-        let mut places = [0; 8];
-        for epoch in 0..4000 {
-            let order = permutation(8, &mut epoch_rng(1, epoch));
-            places[order.iter().position(|&i| i == 0).unwrap()] += 1;
+    fn a_streamed_split_gives_the_batches_of_one_that_stays() {
+        let (split, device) = (split(23, 5), Device::flex());
+        for augment in [Augment::OFF, Augment { crop: 1, flip: crate::recipe::Flip::Random, ..Augment::OFF }] {
+            let (here, there) = (DeviceSplit::new(&split, &device), DeviceSplit::streamed(&split, &device));
+            let (order, mut ahead) = (here.shuffled(3, 1, augment), there.shuffled(3, 1, augment));
+            there.make_ready(&mut ahead, &[0..8, 8..16]);
+            // The last is not made ready.
+            for range in [0..8, 8..16, 16..23] {
+                let [one, other] = [here.batch(&order, range.clone()), there.batch(&ahead, range)];
+                assert_eq!(one.images.into_data(), other.images.into_data());
+                assert_eq!(one.labels.into_data(), other.labels.into_data());
+            }
         }
-        assert!(places.iter().all(|&n| (n - 500i32).abs() < 105), "{places:?}");
     }
 
     #[test]
@@ -345,7 +352,7 @@ mod tests {
         let shape = ImageShape { channels: 2, height: 3, width: 4 };
         let bytes: Vec<u8> = (0..24).collect();
         let value = |change: Change| -> Vec<u8> {
-            let values = gather_changed(&bytes, shape, &[0], &[change]);
+            let values = gather_changed(&bytes, shape, &[0], &[change], SCALE);
             let images = cpu::gather(&bytes, &[0], SCALE, [1, 2, 3, 4]);
             let on_device: Vec<f32> = apply(images, &[change]).into_data().try_to_vec().unwrap();
             assert_eq!(values, on_device, "{change:?}");

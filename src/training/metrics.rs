@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batches::DeviceSplit;
 use super::control::{StepControl, Uninterrupted};
+use crate::compute::peers::{Peers, part};
 use crate::compute::shaders::VALUES_PER_IMAGE;
 use crate::compute::{LossKind, read};
 use crate::error::{Error, Result};
@@ -61,7 +62,7 @@ pub struct Evaluation {
 
 /// How a model is measured.
 #[derive(Debug, Clone, Copy)]
-pub struct Measure {
+pub struct Measure<'a> {
     /// The loss that is measured.
     pub loss: LossKind,
     /// As many classes as the confusion matrix has.
@@ -70,13 +71,20 @@ pub struct Measure {
     pub batch_size: usize,
     /// The views of each image.
     pub views: Views,
+    /// Other processes that measure a share of the images each, at the same time, and have the same weights.
+    pub ranks: Option<&'a Peers>,
 }
 
 /// Measures `model` (not on an autodiff device) on all of `split`, in order, with one read-back.
 ///
 /// # Errors
 /// Device: the result cannot be read. Interrupted: `stop` holds a signal's number before the last batch.
-pub async fn evaluate(model: &Model, split: &DeviceSplit, measure: Measure, stop: &AtomicUsize) -> Result<Evaluation> {
+pub async fn evaluate(
+    model: &Model,
+    split: &DeviceSplit,
+    measure: Measure<'_>,
+    stop: &AtomicUsize,
+) -> Result<Evaluation> {
     evaluate_with(&mut Uninterrupted::default(), model, split, measure, stop).await
 }
 
@@ -88,18 +96,22 @@ pub async fn evaluate_with(
     control: &mut impl StepControl,
     model: &Model,
     split: &DeviceSplit,
-    measure: Measure,
+    measure: Measure<'_>,
     stop: &AtomicUsize,
 ) -> Result<Evaluation> {
-    let Measure { loss, classes, batch_size, views } = measure;
-    let order = split.in_order();
-    let ranges = (0..split.len()).step_by(batch_size).map(|start| start..(start + batch_size).min(split.len()));
-    let Measured { loss, predictions, confidences } = if let Some(wgsl) = split.shaders() {
-        let mut results = Tensor::zeros([split.len(), VALUES_PER_IMAGE], &split.device());
+    let Measure { loss, classes, batch_size, views, ranks } = measure;
+    let mut order = split.in_order();
+    // Where there are too few for all ranks, each measures all of them.
+    let ranks = ranks.filter(|ranks| split.len() >= ranks.count());
+    let share = ranks.map_or(0..split.len(), |ranks| part(split.len(), ranks.rank(), ranks.count()));
+    let ranges = share.clone().step_by(batch_size).map(|start| start..(start + batch_size).min(share.end));
+    split.make_ready(&mut order, &ranges.clone().collect::<Vec<_>>());
+    let own = if let Some(wgsl) = split.shaders() {
+        let mut results = Tensor::zeros([share.len(), VALUES_PER_IMAGE], &split.device());
         for range in ranges {
-            control.before_measuring(range.start, split.len()).await;
+            control.before_measuring(range.start - share.start, share.len()).await;
             Error::if_stopped(stop)?;
-            let (start, batch) = (range.start, split.batch(&order, range));
+            let (start, batch) = (range.start - share.start, split.batch(&order, range));
             let logits = views.logits(model, batch.images);
             results = wgsl.evaluate(results, logits, batch.labels, start, loss);
         }
@@ -107,7 +119,7 @@ pub async fn evaluate_with(
     } else {
         let (mut sizes, mut parts) = (Vec::new(), [const { Vec::new() }; VALUES_PER_IMAGE]);
         for range in ranges {
-            control.before_measuring(range.start, split.len()).await;
+            control.before_measuring(range.start - share.start, share.len()).await;
             Error::if_stopped(stop)?;
             sizes.push(range.len());
             let batch = split.batch(&order, range);
@@ -117,6 +129,10 @@ pub async fn evaluate_with(
             }
         }
         Measured::of_batches(&read(Tensor::cat(parts.concat(), 0)).await?, &sizes)
+    };
+    let Measured { loss, predictions, confidences } = match ranks {
+        Some(ranks) => own.with_those_of(ranks)?,
+        None => own,
     };
 
     let mut confusion = vec![vec![0; classes]; classes];
@@ -172,6 +188,23 @@ impl Measured {
             confidences: confidences.to_vec(),
         }
     }
+
+    /// What all ranks measured, one share behind the other.
+    fn with_those_of(self, ranks: &Peers) -> Result<Self> {
+        let confidences = self.confidences.iter().flat_map(|confidence| confidence.to_le_bytes());
+        let bytes = self.loss.to_le_bytes().into_iter().chain(self.predictions.iter().copied()).chain(confidences);
+        let mut all = Self { loss: 0.0, predictions: Vec::new(), confidences: Vec::new() };
+        for bytes in ranks.gather(bytes.collect())? {
+            let (loss, rest) = bytes.split_first_chunk().unwrap_or((&[0; 8], &[]));
+            // A byte for the class of an image, and four for its probability.
+            let (predictions, confidences) = rest.split_at(rest.len() / 5);
+            all.loss += f64::from_le_bytes(*loss) * predictions.len() as f64;
+            all.predictions.extend(predictions);
+            all.confidences.extend(confidences.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)));
+        }
+        all.loss /= all.predictions.len() as f64;
+        Ok(all)
+    }
 }
 
 /// Mean over all images of batch means.
@@ -206,7 +239,7 @@ mod tests {
         let on_device = DeviceSplit::new(&split, &device);
         let measure = |batch_size| {
             let never = AtomicUsize::new(0);
-            let how = Measure { loss: LossKind::Ce, classes: 3, batch_size, views: Views::Plain };
+            let how = Measure { loss: LossKind::Ce, classes: 3, batch_size, views: Views::Plain, ranks: None };
             pollster::block_on(evaluate(&model, &on_device, how, &never)).unwrap()
         };
         let whole = measure(23);

@@ -1,5 +1,6 @@
 //! Training: a recipe resolved once into a [`Plan`], the one [`Step`], the loop over it, and what the loop tells.
 
+mod ahead;
 mod augmentation;
 pub mod batches;
 mod clock;
@@ -10,13 +11,17 @@ pub mod metrics;
 mod moments;
 mod muon;
 pub mod optimizer;
+mod order;
 pub mod parallel;
+mod photo;
 mod plan;
 mod resident;
 mod rule;
 mod run;
+mod share;
 mod state;
 mod step;
+mod together;
 mod verify;
 mod views;
 mod walk;

@@ -34,7 +34,7 @@ impl Moments {
             Self::Device(moments) => {
                 let pieces = |parts: Vec<Tensor<1>>| {
                     let whole = Tensor::cat(parts, 0);
-                    let mut cursor = Cursor::new(&whole);
+                    let mut cursor = Cursor::new([whole]);
                     sizes.iter().map(|&n| cursor.take([n])).collect()
                 };
                 return Self::Device(moments.into_iter().map(pieces).collect());

@@ -9,7 +9,7 @@ use burn::tensor::{Bytes, DType, Device, Gradients, Tensor, TensorData};
 
 use super::moments::Moments;
 use super::rule::{self, Factors, names};
-use super::walk::Walk;
+use super::walk::{Incoming, Walk};
 use crate::compute::failure;
 use crate::compute::shaders::Rule;
 use crate::error::{Error, Result};
@@ -86,17 +86,15 @@ impl Optimizer {
 
     /// One step at `learning_rate`. Parameters without a gradient count as having one of zeros.
     pub fn step(&mut self, learning_rate: f64, model: Model, gradients: Gradients) -> Model {
-        self.step_of_all(learning_rate, model, gradients, None)
+        self.walk(learning_rate, model, Incoming::Own(gradients))
     }
 
-    /// One step with the gradients that others computed added: a vector of those of all parameters in the model's order.
-    pub fn step_of_all(
-        &mut self,
-        learning_rate: f64,
-        model: Model,
-        gradients: Gradients,
-        others: Option<&Tensor<1>>,
-    ) -> Model {
+    /// One step with the gradients of all parameters, one behind the other in the model's order.
+    pub fn step_flat(&mut self, learning_rate: f64, model: Model, gradients: Cursor) -> Model {
+        self.walk(learning_rate, model, Incoming::Flat(gradients))
+    }
+
+    fn walk(&mut self, learning_rate: f64, model: Model, gradients: Incoming) -> Model {
         self.steps += 1;
         let device = model.devices().into_iter().next().unwrap_or_default().inner();
         let sizes = || model.network().trained().map(|parameter| parameter.len() as usize).collect();
@@ -114,7 +112,6 @@ impl Optimizer {
             whitening_scale: if whitening_fades { norm_rate } else { 1.0 },
             groups: groups.unwrap_or_default(),
             gradients,
-            others: others.map(Cursor::new),
             moments: moments.placed(names(self.config).len(), sizes, &device),
             seen: 0,
             seen_values: 0,

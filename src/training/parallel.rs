@@ -8,7 +8,6 @@
 //! statistics that are kept are those of the main one.
 
 use std::any::Any;
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -17,6 +16,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::batches::{DeviceSplit, Order};
 use super::plan::Plan;
+use super::share::Share;
+use crate::compute::peers::{Peers, threads};
 use crate::compute::{Devices, failure};
 use crate::error::{Error, ErrorKind, Result};
 use crate::network::{Model, Noise, flat};
@@ -29,6 +30,10 @@ pub struct Replicas {
     replicas: Vec<Handle>,
     /// How many of the replicas are at the present step.
     working: usize,
+    /// Those who share statistics with the main device.
+    peers: Option<Peers>,
+    /// Whether the replicas have what is not trained.
+    begun: bool,
 }
 
 /// The main thread's end of a replica.
@@ -41,20 +46,15 @@ struct Handle {
 
 /// A replica's part of a step.
 struct Work {
-    /// On the main device.
+    /// On the main device: those that are trained, or all values.
     weights: Tensor<1>,
+    /// Whether these are all values, running statistics and frozen layers included, with which a run begins.
+    all: bool,
     /// Which step it is: the epoch, and the step in it.
     at: (usize, usize),
-    /// The positions of the replica's share, and those of the whole batch.
-    share: Range<usize>,
-    batch: Range<usize>,
-}
-
-/// `range` in parts for so many devices, as even as can be and none smaller than `least`.
-pub fn shares(range: &Range<usize>, devices: usize, least: usize) -> Vec<Range<usize>> {
-    let n = range.len();
-    let parts = devices.min(n / least).max(1);
-    (0..parts).map(|i| range.start + i * n / parts..range.start + (i + 1) * n / parts).collect()
+    share: Share,
+    /// Images of the batch before those of the share.
+    before: usize,
 }
 
 impl Replicas {
@@ -63,10 +63,13 @@ impl Replicas {
     /// # Errors
     /// Device: a thread does not start.
     pub fn start(plan: &Plan, devices: &Devices) -> Result<Self> {
-        let start = |(i, device): (usize, &Device)| {
+        let share_statistics = plan.shares_statistics() && devices.count() > 1;
+        let mut peers = if share_statistics { threads(devices.count()) } else { Vec::new() }.into_iter();
+        let main = peers.next();
+        let mut start = |i: usize| {
             let (work, orders) = channel::<Work>();
             let (answer, shares) = channel();
-            let mut replica = Replica::new(plan, device, devices.main());
+            let mut replica = Replica::new(plan, devices, i + 1, peers.next());
             let thread = std::thread::Builder::new().name(format!("{THREAD_NAME}{}", i + 1)).spawn(move || {
                 for work in orders {
                     let share = catch_unwind(AssertUnwindSafe(|| replica.step(work)));
@@ -80,29 +83,31 @@ impl Replicas {
             let thread = thread.map_err(|e| Error::new(ErrorKind::Device, format!("no thread for a replica: {e}")))?;
             Ok(Handle { work: Some(work), shares, thread: Some(thread) })
         };
-        let replicas = devices.others().iter().enumerate().map(start).collect::<Result<_>>()?;
-        Ok(Self { replicas, working: 0 })
+        let replicas = (0..devices.others().len()).map(&mut start).collect::<Result<_>>()?;
+        Ok(Self { replicas, working: 0, peers: main, begun: false })
+    }
+
+    /// Those who share the statistics of batch normalization with the main device, where the plan wants that.
+    pub fn peers(&self) -> Option<&Peers> {
+        self.peers.as_ref()
     }
 
     /// Begins a step, which is named by its epoch and its place in that: gives every replica the weights of `model`, and one of
-    /// `shares` of the batch at these positions of the epoch's order.
+    /// `shares` of the batch, of which the first is the main device's.
     ///
     /// # Errors
     /// Device: a replica is gone.
-    pub fn begin(
-        &mut self,
-        model: &Model,
-        at: (usize, usize),
-        shares: &[Range<usize>],
-        batch: &Range<usize>,
-    ) -> Result<()> {
-        self.working = shares.len().min(self.replicas.len());
+    pub fn begin(&mut self, model: &Model, at: (usize, usize), shares: &[Share]) -> Result<()> {
+        self.working = self.replicas.len();
         if self.working == 0 {
             return Ok(());
         }
-        let weights = flat::parameters(model);
+        let all = !std::mem::replace(&mut self.begun, true);
+        let weights = if all { flat::values(model) } else { flat::parameters(model) };
+        let [first, shares @ ..] = shares else { return Ok(()) };
         for (i, (replica, share)) in self.replicas.iter().zip(shares).enumerate() {
-            let work = Work { weights: weights.clone(), at, share: share.clone(), batch: batch.clone() };
+            let before = share.range.start - first.range.start;
+            let work = Work { weights: weights.clone(), all, at, share: share.clone(), before };
             let sent = replica.work.as_ref().is_some_and(|to| to.send(work).is_ok());
             if !sent {
                 return Err(gone(i + 1));
@@ -126,6 +131,8 @@ impl Replicas {
 /// The threads end with the run, before what they compute with is taken down.
 impl Drop for Replicas {
     fn drop(&mut self) {
+        // A replica may wait for the main device in the middle of a step that has failed there.
+        self.peers.iter().for_each(|peers| peers.leave());
         self.replicas.iter_mut().for_each(|replica| replica.work = None);
         for thread in self.replicas.iter_mut().filter_map(|replica| replica.thread.take()) {
             let _ = thread.join(); // its panics were caught
@@ -148,17 +155,22 @@ struct Replica {
     model: Model,
     train_set: DeviceSplit,
     main: Device,
+    /// Among how many devices a batch is shared, and which of them this is.
+    place: (usize, usize),
     /// The order of the epoch at hand.
     order: Option<(usize, Order)>,
 }
 
 impl Replica {
-    fn new(plan: &Plan, device: &Device, main: &Device) -> Self {
+    /// On the device at a place among all.
+    fn new(plan: &Plan, devices: &Devices, place: usize, peers: Option<Peers>) -> Self {
+        let (device, info) = (&devices.all()[place], &devices.info().each()[place]);
         Self {
-            model: plan.start(device).model,
-            train_set: DeviceSplit::new(&plan.data().train, device),
+            model: plan.fresh(device).fitted(&plan.data().train).sharing_statistics(peers.as_ref()),
+            train_set: plan.place_train_set(device, info),
             plan: plan.clone(),
-            main: main.clone().inner(),
+            main: devices.main().clone().inner(),
+            place: (devices.count(), place),
             order: None,
         }
     }
@@ -168,14 +180,19 @@ impl Replica {
         let (epoch, step) = work.at;
         let order = match self.order.take() {
             Some((known, order)) if known == epoch => order,
-            _ => self.train_set.shuffled(plan.seed(), epoch, plan.augment()),
+            _ => {
+                let mut order = self.train_set.shuffled(plan.seed(), epoch, plan.augment());
+                let own = plan.shares_of(epoch, step, self.place.0, self.place.1);
+                self.train_set.make_ready(&mut order, &own);
+                order
+            }
         };
         let (_, order) = self.order.insert((epoch, order));
-        let weight = work.share.len() as f64 / work.batch.len() as f64;
-        let noise = Noise::new(plan.seed(), epoch, step, work.share.start - work.batch.start);
-        self.model = flat::with_parameters(self.model.clone(), &work.weights.to_device(&device));
-        let batch = self.train_set.batch(order, work.share);
-        let (loss, gradients) = plan.step().gradients(&self.model, batch, noise, weight);
+        let noise = Noise::new(plan.seed(), epoch, step, work.before);
+        let replace = if work.all { flat::with_values } else { flat::with_parameters };
+        self.model = replace(self.model.clone(), &work.weights.to_device(&device));
+        let batch = self.train_set.batch(order, work.share.range);
+        let (loss, gradients) = plan.step().gradients(&self.model, batch, noise, work.share.weight);
         Tensor::cat(vec![flat::gradients(&self.model, gradients), loss], 0).to_device(&self.main)
     }
 }
@@ -192,11 +209,25 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     #[test]
-    fn shares_are_even_and_none_is_too_small() {
-        assert_eq!(shares(&(10..20), 1, 1), vec![10..20; 1]);
-        assert_eq!(shares(&(10..20), 3, 1), [10..13, 13..16, 16..20]);
-        assert_eq!(shares(&(0..5), 4, 2), [0..2, 2..5]);
-        assert_eq!(shares(&(7..8), 4, 2), vec![7..8; 1]);
+    fn replicas_have_what_is_not_trained() {
+        let dataset = Arc::new(load(&Identity::MnistSample, None, &mut silent).unwrap().dataset);
+        let network = "flatten, linear 32, norm, relu, linear 16, norm, relu, linear classes".parse().unwrap();
+        let recipe =
+            Recipe { epochs: 1.0, batch_size: 400, network, freeze: 3, ..Recipe::preset("linear_v1-bn-ce").unwrap() };
+        let plan = Plan::new(&recipe, &dataset).unwrap();
+        // Frozen layers that are those of another seed.
+        let other = Recipe { seed: 9, ..recipe.clone() };
+        let losses = |count: usize| {
+            let devices = (1..count).fold(Devices::cpu(), |devices, _| devices.and(Device::flex(), cpu_info()));
+            let state = plan.start_from(Plan::new(&other, &dataset).unwrap().fresh(devices.main()));
+            let (never, mut observers) = (AtomicUsize::new(0), Observers::default());
+            let recipe = Recipe { sync_batch_norm: true, ..recipe.clone() };
+            let plan = Plan::new(&recipe, &dataset).unwrap();
+            let run = train(&plan, &devices, state, &never, &mut observers);
+            pollster::block_on(run).unwrap().progress.history[0].train_loss
+        };
+        let (one, two) = (losses(1), losses(2));
+        assert!((one - two).abs() < 1e-5, "{one} {two}");
     }
 
     #[test]

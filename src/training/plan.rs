@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 
+use super::batches::DeviceSplit;
 use super::metrics::evaluation_batch;
 use super::optimizer::Groups;
+use super::share::shares;
 use super::state::{Progress, TrainState};
 use super::step::Step;
-use crate::compute::{DeviceInfo, Devices, LossKind};
+use crate::compute::{AdapterKind, DeviceInfo, Devices, LossKind};
 use crate::data::{Dataset, Split};
 use crate::error::{Advice, Error, ErrorKind, Result};
 use crate::network::{Model, Network, Precision};
@@ -28,6 +30,8 @@ pub struct Plan {
     step: Step,
     /// The images of every step of an epoch, as positions in its order.
     ranges: Vec<Range<usize>>,
+    /// Images of more bytes do not stay on a device, where somebody said so.
+    most_resident: Option<u64>,
 }
 
 impl Plan {
@@ -54,7 +58,32 @@ impl Plan {
             step: Step::new(recipe.loss, recipe.label_smoothing, recipe.precision),
             ranges: (0..n).step_by(size).map(|start| start..(start + size).min(n)).collect(),
             data,
+            most_resident: None,
         })
+    }
+
+    /// Keeps the images of a split on a device only where they have so many bytes at most; others are streamed.
+    #[must_use]
+    pub fn keeping_at_most(self, bytes: Option<u64>) -> Self {
+        Self { most_resident: bytes, ..self }
+    }
+
+    /// The train split where a device of this kind trains. Photographs are changed on the host, on their way.
+    pub(super) fn place_train_set(&self, device: &Device, info: &DeviceInfo) -> DeviceSplit {
+        match self.recipe.augment.is_of_photographs() {
+            true => DeviceSplit::streamed(&self.data.train, device),
+            false => self.place(&self.data.train, device, info),
+        }
+    }
+
+    /// A split where a device of this kind trains: whole, or, where it is too large, to be streamed.
+    pub(super) fn place(&self, split: &Split, device: &Device, info: &DeviceInfo) -> DeviceSplit {
+        DeviceSplit::placed(split, device, info, self.most_resident)
+    }
+
+    /// Bytes of images that stay on a device at most, where somebody said so.
+    pub fn most_resident(&self) -> Option<u64> {
+        self.most_resident
     }
 
     /// Measures on so many test images at most, of every class its share.
@@ -71,12 +100,18 @@ impl Plan {
         self.test.as_deref().unwrap_or(&self.data.test)
     }
 
-    /// Checks that devices compute in the wanted precision, and that their buffers hold images and parameters.
+    /// Checks that devices compute in the wanted precision, and that their buffers hold the parameters.
     ///
     /// # Errors
     /// Usage or device: says what does not fit, and what to do.
     pub fn check_devices(&self, devices: &Devices) -> Result<()> {
-        devices.info().each().iter().try_for_each(|device| self.check_device(device))
+        let each = devices.info().each();
+        let remote = each.iter().find(|device| device.kind == AdapterKind::Remote);
+        if let (Some(remote), true, true) = (remote, self.shares_statistics(), each.len() > 1) {
+            let message = format!("{remote} cannot share the statistics of batch normalization with other devices");
+            return Err(Error::usage(message + ": leave sync batch norm off"));
+        }
+        each.iter().try_for_each(|device| self.check_device(device))
     }
 
     fn check_device(&self, device: &DeviceInfo) -> Result<()> {
@@ -85,17 +120,14 @@ impl Plan {
             return Err(Error::usage(message).advise(Advice::SinglePrecision));
         }
         let Some(largest) = device.max_buffer_bytes else { return Ok(()) };
-        let splits = [&self.data.train, self.test()].map(|s| (s.len() * s.shape.len().div_ceil(4) * 4) as u64);
-        let parameters = self.network.tensors().map(|tensor| 4 * tensor.len()).max().unwrap_or(0);
-        for (what, needed, advice) in [
-            ("the images take", splits[0].max(splits[1]), Advice::LessData),
-            ("the largest layer takes", parameters, Advice::SmallerNetwork),
-        ] {
-            if needed > largest {
-                let message =
-                    format!("{what} {} MiB, but the largest buffer of {device} is {} MiB", needed >> 20, largest >> 20);
-                return Err(Error::new(ErrorKind::Device, message).advise(advice));
-            }
+        let needed = self.network.tensors().map(|tensor| 4 * tensor.len()).max().unwrap_or(0);
+        if needed > largest {
+            let message = format!(
+                "the largest layer takes {} MiB, but the largest buffer of {device} is {} MiB",
+                needed >> 20,
+                largest >> 20
+            );
+            return Err(Error::new(ErrorKind::Device, message).advise(Advice::SmallerNetwork));
         }
         Ok(())
     }
@@ -183,6 +215,12 @@ impl Plan {
         &self.ranges[..self.ranges.len().min(left)]
     }
 
+    /// The positions of one device's share of every batch of an epoch, from a step on; it is the one at `place` of so many.
+    pub(super) fn shares_of(&self, epoch: usize, from: usize, sharers: usize, place: usize) -> Vec<Range<usize>> {
+        let rest = self.ranges_of(epoch).iter().skip(from);
+        rest.map(|range| shares(range, sharers, self.least_share())[place].range.clone()).collect()
+    }
+
     /// The learning rate of a step, counted from 0 over all epochs.
     pub fn learning_rate(&self, step: usize) -> f64 {
         let Recipe { schedule, learning_rate, .. } = &self.recipe;
@@ -199,9 +237,14 @@ impl Plan {
         self.recipe.learning_rate
     }
 
+    /// Whether batch normalization sees the whole batch where several devices share it.
+    pub(super) fn shares_statistics(&self) -> bool {
+        self.recipe.sync_batch_norm && self.network.has_norm()
+    }
+
     /// Images that a device's share of a batch must have, at least: batch normalization needs two to compare.
     pub(super) fn least_share(&self) -> usize {
-        if self.network.has_norm() { 2 } else { 1 }
+        if self.network.has_norm() && !self.shares_statistics() { 2 } else { 1 }
     }
 
     /// Whether the patience is used up.
@@ -274,8 +317,9 @@ mod tests {
         let plan = Plan::new(&recipe, &data(40, 28)).unwrap();
         plan.check_devices(&devices(cpu_info())).unwrap();
         let small = DeviceInfo { max_buffer_bytes: Some(20_000), ..cpu_info() };
-        let error = plan.check_devices(&devices(small)).unwrap_err();
-        assert!(error.to_string().contains("the images take 0 MiB") && error.advice() == Some(&Advice::LessData));
+        let placed = |plan: &Plan, info: &DeviceInfo| plan.place(plan.test(), &Device::flex(), info).is_streamed();
+        assert!(placed(&plan, &small) && !placed(&plan, &cpu_info()));
+        assert!(placed(&plan.clone().keeping_at_most(Some(100)), &cpu_info()));
         let smaller = DeviceInfo { max_buffer_bytes: Some(100_000), ..cpu_info() };
         assert!(plan.check_devices(&devices(smaller)).unwrap_err().to_string().contains("the largest layer"));
         let half = Plan::new(&Recipe { precision: Precision::F16, ..recipe }, &data(40, 28)).unwrap();

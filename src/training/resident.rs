@@ -87,6 +87,9 @@ impl Resident {
         train_set: &Rc<DeviceSplit>,
         at_once: usize,
     ) -> Option<Self> {
+        if train_set.is_streamed() {
+            return None;
+        }
         let (wgsl, rule) = (train_set.shaders()?, state.optimizer.rule()?);
         let device = device.clone().inner();
         let mut tensors = Tensors::default();
@@ -203,7 +206,7 @@ impl Resident {
     /// Device: the buffers are gone.
     pub fn pull(&self, state: &mut TrainState, keep: f64) -> Result<()> {
         let slow = state.optimizer.pulled(&state.model, keep);
-        let mut cursor = Cursor::new(&slow);
+        let mut cursor = Cursor::new([slow]);
         let parts = self.kept.places.iter().map(|place| cursor.take([place.len])).collect();
         self.kept.buffers.fill(parts).ok_or_else(gone)
     }

@@ -1,11 +1,12 @@
 //! The training loop, top to bottom. It sees the parts of a [`Plan`], tells observers what happens, and knows none of them.
 
+use std::ops::Range;
 use std::rc::Rc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use web_time::Instant;
 
 use super::batches::{DeviceSplit, Order};
@@ -13,13 +14,15 @@ use super::clock::EpochClock;
 use super::control::{StepControl, Uninterrupted};
 use super::events::{Event, Observers};
 use super::metrics::{self, EpochMetrics, Evaluation, Measure};
-use super::parallel::{Replicas, shares};
+use super::parallel::Replicas;
 use super::plan::Plan;
 use super::resident::Resident;
+use super::share::shares;
 use super::state::TrainState;
+use super::together::Together;
 use crate::compute::{Devices, read};
 use crate::error::{Error, ErrorKind, Result};
-use crate::network::Noise;
+use crate::network::{Noise, flat};
 use crate::notice::Notice;
 use crate::recipe::Views;
 
@@ -58,7 +61,12 @@ pub async fn train_with(
 ) -> Result<TrainState> {
     plan.check_devices(devices)?;
     let mut run = Run::new(plan, devices, stop, observers)?;
-    if devices.count() == 1 {
+    if plan.shares_statistics() {
+        state.model = state.model.sharing_statistics(devices.ranks().or(run.replicas.peers()));
+    }
+    if let Some(together) = &run.together {
+        state = together.begin(state, plan.data()).await?;
+    } else if devices.count() == 1 {
         run.resident = Resident::new(plan, devices.main(), &mut state, &run.train_set, control.most_at_once());
     }
     run.observers.tell(&Event::Started {
@@ -83,6 +91,10 @@ pub async fn train_with(
             measured => Some(measured?),
         },
     };
+    if run.train_set.is_streamed() && run.trained > 0.0 {
+        let share = run.waited.as_secs_f64() / run.trained;
+        run.observers.notice(Notice::Streamed { share });
+    }
     run.observers.tell(&Event::Finished { state: &state, evaluation: &evaluation, augmented: augmented.as_ref() })?;
     Ok(state)
 }
@@ -92,6 +104,8 @@ struct Run<'a, 'o> {
     plan: &'a Plan,
     devices: &'a Devices,
     replicas: Replicas,
+    /// Where several processes train together.
+    together: Option<Together>,
     /// Where a single device steps by itself.
     resident: Option<Resident>,
     train_set: Rc<DeviceSplit>,
@@ -104,6 +118,10 @@ struct Run<'a, 'o> {
     /// As many steps whose losses a resident run keeps.
     unread_steps: usize,
     last_read: Instant,
+    /// How long images were waited for.
+    waited: Duration,
+    /// Seconds of training, without tests.
+    trained: f64,
 }
 
 impl<'a, 'o> Run<'a, 'o> {
@@ -115,9 +133,12 @@ impl<'a, 'o> Run<'a, 'o> {
     ) -> Result<Self> {
         Ok(Self {
             replicas: Replicas::start(plan, devices)?,
+            together: Together::new(devices, plan.optimizer()),
             resident: None,
-            train_set: Rc::new(DeviceSplit::new(&plan.data().train, devices.main())),
-            test_set: DeviceSplit::new(plan.test(), devices.main()),
+            train_set: Rc::new(plan.place_train_set(devices.main(), devices.info())),
+            test_set: plan.place(plan.test(), devices.main(), devices.info()),
+            waited: Duration::ZERO,
+            trained: 0.0,
             plan,
             devices,
             stop,
@@ -132,7 +153,10 @@ impl<'a, 'o> Run<'a, 'o> {
     /// The steps of an epoch that are not done yet.
     async fn epoch(&mut self, mut state: TrainState, control: &mut impl StepControl) -> Result<TrainState> {
         let (plan, epoch) = (self.plan, state.progress.history.len());
-        let order = self.train_set.shuffled(plan.seed(), epoch, plan.augment());
+        let mut order = self.train_set.shuffled(plan.seed(), epoch, plan.augment());
+        let (sharers, place) = self.devices.sharers();
+        let own = plan.shares_of(epoch, state.progress.losses.len(), sharers, place);
+        self.train_set.make_ready(&mut order, &own);
         self.clock = EpochClock::resume(state.progress.seconds);
         self.last_read = Instant::now();
         let ranges = plan.ranges_of(epoch);
@@ -145,15 +169,20 @@ impl<'a, 'o> Run<'a, 'o> {
         }
         for step in state.progress.losses.len()..steps {
             control.before_step().await;
-            state = self.step(state, &order, step, control).await?;
+            let long_ago =
+                (self.unread_steps + 1) * READS_PER_EPOCH >= steps && self.last_read.elapsed() >= READ_INTERVAL;
+            let due;
+            (state, due) = self.step(state, &order, step, long_ago, control).await?;
             let done = step + 1 == steps;
             // Steps that the device was given in one go are done in one go.
             let between = self.resident.as_ref().is_none_or(|resident| resident.ahead() == 0);
-            let stopped = if between { Error::if_stopped(self.stop) } else { Ok(()) };
-            let due =
-                between && self.unread_steps * READS_PER_EPOCH >= steps && self.last_read.elapsed() >= READ_INTERVAL;
+            let stopped = if between { Error::if_stopped(self.signal()) } else { Ok(()) };
+            let due = between && due;
             if done || due || stopped.is_err() {
                 self.catch_up(&mut state).await?;
+                if let Some(together) = &self.together {
+                    state.model = together.agree(state.model).await?;
+                }
                 if !done && stopped.is_ok() {
                     self.observers.tell(&Event::MidEpoch { state: &state })?;
                 }
@@ -162,62 +191,105 @@ impl<'a, 'o> Run<'a, 'o> {
                 return Err(self.interrupted(&state, stopped));
             }
         }
+        self.waited += order.waited();
         Ok(state)
     }
 
-    /// One step over all devices.
+    /// Where a signal's number is, once the run has to end for it.
+    fn signal(&self) -> &AtomicUsize {
+        self.together.as_ref().map_or(self.stop, Together::signal)
+    }
+
+    /// One step over all devices. `due` is whether the state should be whole behind it; so it is returned, as all ranks have it.
     async fn step(
         &mut self,
         mut state: TrainState,
         order: &Order,
         step: usize,
+        due: bool,
         control: &mut impl StepControl,
-    ) -> Result<TrainState> {
+    ) -> Result<(TrainState, bool)> {
         let (plan, epoch) = (self.plan, state.progress.history.len());
         let range = &plan.ranges()[step];
         let global_step = epoch * plan.ranges().len() + step;
+        let rate = control.learning_rate(plan.learning_rate(global_step));
         self.unread_steps += 1;
-        if let Some(resident) = &mut self.resident {
-            let rate = control.learning_rate(plan.learning_rate(global_step));
+        let due = if let Some(resident) = &mut self.resident {
             if resident.step(&mut state, step, range.len(), rate).await? {
                 self.observers.notice(Notice::NoReplay);
             }
             if let Some(keep) = plan.lookahead(global_step) {
                 resident.pull(&mut state, keep)?;
             }
-            let batch = order.indices(range.clone());
-            self.observers.tell(&Event::Step { epoch: epoch + 1, step: step + 1, batch })?;
-            return Ok(state);
+            due
+        } else {
+            let due_for_all;
+            (state, due_for_all) = self.shared_step(state, order, (step, range), rate, due).await?;
+            if let Some(keep) = plan.lookahead(global_step) {
+                state.model = state.optimizer.pull(state.model, keep);
+            }
+            due_for_all
+        };
+        let batch = order.indices(range.clone());
+        self.observers.tell(&Event::Step { epoch: epoch + 1, step: step + 1, batch })?;
+        Ok((state, due))
+    }
+
+    /// Forward, backward and update of a batch, of which every device has its share.
+    async fn shared_step(
+        &mut self,
+        mut state: TrainState,
+        order: &Order,
+        (step, range): (usize, &Range<usize>),
+        rate: f64,
+        due: bool,
+    ) -> Result<(TrainState, bool)> {
+        let (plan, epoch) = (self.plan, state.progress.history.len());
+        let (sharers, place) = self.devices.sharers();
+        let shares = shares(range, sharers, plan.least_share());
+        let begun = self.replicas.begin(&state.model, (epoch, step), &shares);
+        let own = &shares[place];
+        let noise = Noise::new(plan.seed(), epoch, step, own.range.start - range.start);
+        let batch = self.train_set.batch(order, own.range.clone());
+        let (loss, gradients) = plan.step().gradients(&state.model, batch, noise, own.weight);
+        if let Some(together) = &self.together {
+            let heard = self.stop.load(Ordering::Relaxed);
+            let total = together.sum(&state.model, loss, gradients, heard, due).await?;
+            state.model = state.optimizer.step_flat(rate, state.model, total.gradients);
+            self.unread.push(Tensor::from_data([total.loss], &Device::flex()));
+            return Ok((state, total.due || !total.loss.is_finite()));
         }
-        let shares = shares(range, self.devices.count(), plan.least_share());
-        let begun = self.replicas.begin(&state.model, (epoch, step), &shares[1..], range);
-        let batch = self.train_set.batch(order, shares[0].clone());
-        let share = shares[0].len() as f64 / range.len() as f64;
-        let noise = Noise::new(plan.seed(), epoch, step, 0);
-        let (own_loss, gradients) = plan.step().gradients(&state.model, batch, noise, share);
-        let others = match begun.and_then(|()| self.replicas.finish()) {
-            Ok(others) => others,
+        match begun.and_then(|()| self.replicas.finish()) {
+            Ok(None) => {
+                self.unread.push(loss);
+                state.model = state.optimizer.step(rate, state.model, gradients);
+            }
+            Ok(Some(others)) => {
+                self.unread.push(loss + last(&others));
+                let total = flat::gradients(&state.model, gradients) + but_last(&others);
+                state.model = state.optimizer.step_flat(rate, state.model, flat::Cursor::new([total]));
+            }
             Err(lost) => {
                 // Weights and optimizer are as they were before this step; only running statistics have seen it.
                 self.catch_up(&mut state).await?;
                 return Err(self.interrupted(&state, lost));
             }
-        };
-        self.unread.push(others.iter().fold(own_loss, |sum, others| sum + last(others)));
-        let rate = control.learning_rate(plan.learning_rate(global_step));
-        state.model = state.optimizer.step_of_all(rate, state.model, gradients, others.as_ref());
-        if let Some(keep) = plan.lookahead(global_step) {
-            state.model = state.optimizer.pull(state.model, keep);
         }
-        let batch = order.indices(range.clone());
-        self.observers.tell(&Event::Step { epoch: epoch + 1, step: step + 1, batch })?;
-        Ok(state)
+        Ok((state, due))
     }
 
     /// Measures the network after an epoch, and puts the epoch into the history.
     async fn finish_epoch(&mut self, state: &mut TrainState, control: &mut impl StepControl) -> Result<Evaluation> {
         let plan = self.plan;
         let train_seconds = self.clock.seconds();
+        self.trained += train_seconds;
+        if let Some(together) = &self.together
+            && plan.network().has_norm()
+            && !plan.shares_statistics()
+        {
+            // Every rank has seen other images; the running statistics of the first are kept.
+            state.model = together.everything_of_first(state.model.clone()).await?;
+        }
         let measured = match self.measure(state, Views::Plain, control).await {
             Err(e) if matches!(e.kind(), ErrorKind::Interrupted(_)) => {
                 state.progress.seconds = self.clock.seconds();
@@ -251,8 +323,9 @@ impl<'a, 'o> Run<'a, 'o> {
             classes: plan.network().classes(),
             batch_size: plan.evaluation_batch(),
             views,
+            ranks: self.devices.ranks(),
         };
-        metrics::evaluate_with(control, &model, &self.test_set, how, self.stop).await
+        metrics::evaluate_with(control, &model, &self.test_set, how, self.signal()).await
     }
 
     /// Waits for the device, and brings the state up to its last step.
@@ -293,4 +366,10 @@ impl<'a, 'o> Run<'a, 'o> {
 fn last(vector: &Tensor<1>) -> Tensor<1> {
     let n = vector.dims()[0];
     vector.clone().narrow(0, n - 1, 1)
+}
+
+/// All elements but the last.
+fn but_last(vector: &Tensor<1>) -> Tensor<1> {
+    let n = vector.dims()[0];
+    vector.clone().narrow(0, 0, n - 1)
 }

@@ -10,8 +10,16 @@ use crate::compute::Group;
 use crate::network::flat::Cursor;
 use crate::recipe::OptimizerConfig;
 
+/// The gradients of a step.
+pub(super) enum Incoming {
+    /// What a backward pass left.
+    Own(Gradients),
+    /// Those of all parameters, one behind the other.
+    Flat(Cursor),
+}
+
 /// Walks a model, and steps every parameter.
-pub(super) struct Walk<'a> {
+pub(super) struct Walk {
     pub config: OptimizerConfig,
     pub factors: Factors,
     pub gradient_scale: f64,
@@ -22,8 +30,7 @@ pub(super) struct Walk<'a> {
     pub whitening_scale: f64,
     /// The group of every tensor of parameters, where some are stepped apart.
     pub groups: Vec<Group>,
-    pub gradients: Gradients,
-    pub others: Option<Cursor<'a>>,
+    pub gradients: Incoming,
     pub moments: Moments,
     /// Tensors of parameters so far.
     pub seen: usize,
@@ -31,7 +38,7 @@ pub(super) struct Walk<'a> {
     pub seen_values: usize,
 }
 
-impl Walk<'_> {
+impl Walk {
     fn step<const D: usize>(&mut self, weights: Tensor<D>, gradient: Tensor<D>, factors: Factors) -> Tensor<D> {
         let (device, dims) = (weights.device(), weights.dims());
         let n = dims.iter().product();
@@ -71,15 +78,18 @@ impl Walk<'_> {
     }
 }
 
-impl ModuleMapper for Walk<'_> {
+impl ModuleMapper for Walk {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
         if !tensor.is_require_grad() {
             return Param::from_mapped_value(id, tensor, mapper);
         }
-        let of_others = self.others.as_mut().map(|flat| flat.take(tensor.dims()));
-        let gradient = tensor.grad_remove(&mut self.gradients).unwrap_or_else(|| tensor.clone().inner().zeros_like());
-        let gradient = of_others.into_iter().fold(gradient, |sum, other| sum + other);
+        let gradient = match &mut self.gradients {
+            Incoming::Own(gradients) => {
+                tensor.grad_remove(gradients).unwrap_or_else(|| tensor.clone().inner().zeros_like())
+            }
+            Incoming::Flat(flat) => flat.take(tensor.dims()),
+        };
         let group = self.groups.get(self.seen).copied().unwrap_or_default();
         if group == Group::Whitening && self.whitening_rate == 0.0 {
             self.seen_values += tensor.shape().num_elements();

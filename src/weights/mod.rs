@@ -14,6 +14,8 @@ mod onnx;
 #[cfg(feature = "native")]
 mod pytorch;
 mod safetensors;
+#[cfg(feature = "native")]
+mod transfer;
 
 pub use burnpack::to_burnpack;
 pub use load::{load, load_bytes, read_metadata};
@@ -23,3 +25,5 @@ pub use onnx::to_onnx;
 #[cfg(feature = "native")]
 pub use pytorch::{load_pytorch, pytorch_names};
 pub use safetensors::{safetensors_names, to_bytes, to_half_bytes};
+#[cfg(feature = "native")]
+pub use transfer::transfer;

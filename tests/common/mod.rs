@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 
 use burn::tensor::Device;
 use tinderbox::compute::{AdapterKind, Request, choose, list};
+use tinderbox::training::metrics::EpochMetrics;
 
 #[allow(unused_imports)] // each test file uses its own part
 pub use skip::{Need, may_be_long, required, skip};
@@ -111,6 +112,15 @@ pub fn ok(dir: &std::path::Path, args: &[&str]) -> String {
 pub fn text(output: Output) -> (i32, String, String) {
     let utf8 = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap_or(-1), utf8(output.stdout), utf8(output.stderr))
+}
+
+/// Insists that two runs have measured the same, but for rounding.
+pub fn assert_close(one: &[EpochMetrics], other: &[EpochMetrics], tolerance: f64) {
+    assert_eq!(one.len(), other.len());
+    for (one, other) in one.iter().zip(other) {
+        let apart = (one.train_loss - other.train_loss).abs().max((one.test_loss - other.test_loss).abs());
+        assert!(apart < tolerance, "{one:?}\n{other:?}");
+    }
 }
 
 /// What a test trains on unless it says otherwise.

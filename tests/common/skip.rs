@@ -20,6 +20,8 @@ pub enum Need {
     Browser,
     /// The program `naga`, which translates shaders.
     Naga,
+    /// The launcher `mpirun` of Open MPI.
+    Mpi,
     /// Minutes.
     Long,
     /// Something of the operating system, such as permission to mount; never required.
@@ -34,6 +36,7 @@ impl Need {
             Self::Python => "python",
             Self::Browser => "browser",
             Self::Naga => "naga",
+            Self::Mpi => "mpi",
             Self::Long => "long",
             Self::System => "system",
         }

@@ -103,5 +103,7 @@ tests!(
     recipes,
     layers,
     pictures,
-    zipped_pictures
+    zipped_pictures,
+    picture_lists,
+    packed_pictures
 );

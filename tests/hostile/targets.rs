@@ -2,6 +2,9 @@
 //!
 //! Shared by the test beside this file and by the fuzzer in `fuzz/`.
 
+#[path = "pictures.rs"]
+mod pictures;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,8 +13,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use tinderbox::data::picture::{open_image, to_model_input};
-use tinderbox::data::{Identity, ImageShape, Preprocessing, cifar, load, parse_split};
+use tinderbox::data::{Identity, ImageShape, cifar, load, parse_split};
 use tinderbox::network::{Architecture, Model};
 use tinderbox::notice::silent;
 use tinderbox::recipe::{OptimizerConfig, PRESETS, Recipe, file};
@@ -42,7 +44,7 @@ impl Target {
 }
 
 /// All of them.
-pub const TARGETS: [Named; 11] = [
+pub const TARGETS: [Named; 13] = [
     ("idx_files", idx_files),
     ("gzipped_idx_files", gzipped_idx_files),
     ("cifar_archives", cifar_archives),
@@ -52,8 +54,10 @@ pub const TARGETS: [Named; 11] = [
     ("checkpoint_parts", checkpoint_parts),
     ("recipes", recipes),
     ("layers", layers),
-    ("pictures", pictures),
-    ("zipped_pictures", zipped_pictures),
+    ("pictures", pictures::pictures),
+    ("zipped_pictures", pictures::zipped_pictures),
+    ("picture_lists", pictures::picture_lists),
+    ("packed_pictures", pictures::packed_pictures),
 ];
 
 /// Images and labels of three digits.
@@ -315,72 +319,6 @@ fn layers() -> Target {
         {
             let model = network.build(0, tinderbox::network::Precision::F32, &Device::flex());
             assert_eq!(model.forward(Tensor::ones([2, 1, 4, 5], &Device::flex())).dims(), [2, 3]);
-        }
-    })
-}
-
-fn pictures() -> Target {
-    let image = image::RgbImage::from_fn(24, 18, |x, y| image::Rgb([x as u8 * 9, y as u8 * 11, 77]));
-    let formats = [image::ImageFormat::Png, image::ImageFormat::Jpeg, image::ImageFormat::Bmp];
-    let seeds = formats.map(|format| {
-        let mut bytes = std::io::Cursor::new(Vec::new());
-        image.write_to(&mut bytes, format).unwrap();
-        bytes.into_inner()
-    });
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("picture");
-    Target::new(seeds.to_vec(), move |bytes| {
-        let _keep = &dir;
-        fs::write(&path, bytes).unwrap();
-        let colour = ImageShape { channels: 3, height: 8, width: 8 };
-        // Decoding, a copy in another format, and a margin.
-        match capped(3 * (256 << 20), || open_image(&path)) {
-            Ok(image) if u64::from(image.width()) * u64::from(image.height()) < 1 << 20 => {
-                assert_eq!(
-                    to_model_input(&image, colour, Preprocessing::Picture).map(|pixels| pixels.len()).ok(),
-                    Some(colour.len())
-                );
-                match to_model_input(&image, DIGIT, Preprocessing::Digit) {
-                    Ok(pixels) => assert_eq!(pixels.len(), DIGIT.len()),
-                    Err(e) => assert!(e.to_string().contains("no digit"), "{e}"),
-                }
-            }
-            Ok(_) => {}
-            Err(e) => assert!(e.to_string().contains("picture"), "{e}"),
-        }
-    })
-}
-
-/// Two pictures of each of two classes, stored and packed.
-fn zipped_pictures() -> Target {
-    let picture = |value: u8| {
-        let image = image::RgbImage::from_pixel(9, 7, image::Rgb([value, 3, 200]));
-        let mut bytes = std::io::Cursor::new(Vec::new());
-        image.write_to(&mut bytes, image::ImageFormat::Bmp).unwrap();
-        bytes.into_inner()
-    };
-    let seeds = [zip::CompressionMethod::Stored, zip::CompressionMethod::Deflated].map(|method| {
-        let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-        let options = zip::write::SimpleFileOptions::default().compression_method(method);
-        for (i, name) in ["all/a/1.bmp", "all/a/2.bmp", "all/b/1.bmp", "all/b/2.bmp"].into_iter().enumerate() {
-            writer.start_file(name, options).unwrap();
-            writer.write_all(&picture(40 * i as u8)).unwrap();
-        }
-        writer.finish().unwrap().into_inner()
-    });
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("pictures.zip");
-    Target::new(seeds.to_vec(), move |bytes| {
-        let _keep = &dir;
-        fs::write(&path, bytes).unwrap();
-        // What is packed may become a thousand times as large, once more while a vector grows; and pictures as above.
-        let cap = 2 * 1100 * bytes.len() + 3 * (256 << 20);
-        match capped(cap, || load(&Identity::Folder(path.clone()), None, &mut silent)) {
-            Ok(loaded) => {
-                assert!((2..=4).contains(&loaded.dataset.classes.len())); // names may have been damaged
-                assert!(loaded.dataset.train.len() + loaded.dataset.test.len() <= 4);
-            }
-            Err(e) => assert!(e.to_string().contains("pictures.zip"), "{e}"),
         }
     })
 }

@@ -39,7 +39,7 @@ impl Session {
         check_shape(&loaded, data.dataset.shape())?;
         let classes = loaded.manifest.metadata.classes.len().max(data.dataset.classes.len());
         let never = AtomicUsize::new(0);
-        let how = Measure { loss: LossKind::Ce, classes, batch_size: 250, views: Views::Plain };
+        let how = Measure { loss: LossKind::Ce, classes, batch_size: 250, views: Views::Plain, ranks: None };
         let mut turns = Turns::new(self.inside(), tell, turn);
         let found = evaluate_with(&mut turns, &loaded.model, &data.test, how, &never).await.map_err(thrown)?;
         Ok(Classified { accuracy: found.accuracy, classes: found.predictions, confidences: found.confidences })

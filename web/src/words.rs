@@ -28,7 +28,6 @@ fn advice_words(advice: &Advice) -> String {
         Advice::SmallerBatch(Some(size)) => format!(": choose a smaller batch size, such as {size}"),
         Advice::SmallerBatch(None) => ": choose a smaller batch size or network".into(),
         Advice::Momentum => ": set a momentum, such as 0.9".into(),
-        Advice::LessData => ": train on a smaller fraction of the images".into(),
         Advice::SinglePrecision => ": choose the precision f32".into(),
         Advice::OtherDataset => ": choose other data".into(),
         _ => String::new(), // of files and folders, which a page has not

@@ -203,6 +203,12 @@ impl Parameter {
         Self { name: format!("{i}.{}", self.name), ..self }
     }
 
+    /// The tensor where it is left as it is.
+    #[must_use]
+    pub fn frozen(self) -> Self {
+        Self { trained: false, group: Group::Fixed, ..self }
+    }
+
     /// The number of values.
     pub fn len(&self) -> u64 {
         self.dims.iter().map(|&side| side as u64).fold(1, u64::saturating_mul)

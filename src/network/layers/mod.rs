@@ -27,6 +27,7 @@ use serde::Serialize;
 pub use super::text::FromWords;
 use super::text::{self, Words};
 use super::{Activation, Init, Noise, Shape};
+use crate::compute::peers::Peers;
 use crate::error::{Error, Result};
 use crate::names::unknown;
 
@@ -193,6 +194,17 @@ kinds!(
     /// The input is added to what some layers make of it.
     Residual(residual::Config<Layer>) => Vec<Built>,
 );
+
+impl Built {
+    /// Lets normalizations, those inside the layer too, see a batch together with other devices.
+    pub fn share_statistics(&mut self, peers: Option<&Peers>) {
+        match self {
+            Self::Norm(norm) => norm.peers = peers.cloned(),
+            Self::Residual(layers) => layers.iter_mut().for_each(|layer| layer.share_statistics(peers)),
+            _ => {}
+        }
+    }
+}
 
 impl FromStr for Layer {
     type Err = Error;

@@ -10,7 +10,8 @@ use burn::tensor::module::{batch_norm, batch_norm_train};
 use super::kind::{Forward, Kind, OnnxAttribute, OnnxGraph, Parameter};
 use super::pool::Pool;
 use crate::compute::cpu::{self, After};
-use crate::compute::{Group, shaders};
+use crate::compute::peers::Peers;
+use crate::compute::{Group, shaders, shared_norm};
 use crate::error::Result;
 use crate::network::text::Words;
 use crate::network::{Activation, Init, Noise, Shape};
@@ -41,6 +42,12 @@ pub struct BatchNorm {
     pub running_var: RunningState<Tensor<1>>,
     #[module(skip)]
     config: Config,
+    /// The devices whose shares of a batch are normalized as one, where that is wanted.
+    #[module(skip)]
+    pub(super) peers: Option<Peers>,
+    /// Whether the running statistics are used, and stay, while other layers train.
+    #[module(skip)]
+    frozen: bool,
 }
 
 /// The layer as a recipe has it.
@@ -101,6 +108,8 @@ impl Kind for Config {
             running_mean: init.running(0.0, channels),
             running_var: init.running(1.0, channels),
             config: self.clone(),
+            peers: None,
+            frozen: init.is_frozen(),
         }
     }
 
@@ -143,9 +152,15 @@ impl BatchNorm {
     /// `[n, channels, ...]` -> the same shape. On an autodiff device the layer trains.
     fn normalize<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
         let (gamma, beta) = (self.gamma.val(), self.beta.val());
-        if !input.device().is_autodiff() {
+        if self.frozen || !input.device().is_autodiff() {
             let [mean, variance] = [&self.running_mean, &self.running_var].map(RunningState::value);
             return batch_norm(input, gamma, beta, mean, variance, self.config.epsilon);
+        }
+        if let Some(peers) = &self.peers
+            && let Some(trained) = shared_norm(&input, [gamma.clone(), beta.clone()], self.config.epsilon, peers)
+        {
+            self.remember(trained.mean, trained.variance, trained.values);
+            return trained.output;
         }
         let per_channel = input.shape().num_elements() / input.dims()[1];
         let trained = batch_norm_train(input, gamma, beta, self.config.epsilon);
@@ -172,14 +187,18 @@ impl BatchNorm {
         }
     }
 
-    /// Normalization and an activation in one operation, where the device has it.
+    /// Normalization and an activation in one operation, where the device has it; none has it for a batch that is shared, or
+    /// for a layer that is left as it is while others train.
     fn in_one(&self, input: &Tensor<4>, after: After) -> Option<Tensor<4>> {
+        if (self.peers.is_some() || self.frozen) && input.device().is_autodiff() {
+            return None;
+        }
         self.normalize_on_cpu(input, after).or_else(|| self.normalize_on_gpu(input, after.activation))
     }
 
     fn normalize_relu(&self, input: Tensor<4>, pool: Option<&Pool>) -> Tensor<4> {
         if let Some(pool) = pool {
-            let side = pool.maximum_side();
+            let side = pool.maximum_side().filter(|_| self.peers.is_none() && !self.frozen);
             let pooled = side.and_then(|side| self.normalize_on_cpu(&input, After { side, ..RELU }));
             return pooled.unwrap_or_else(|| pool.pooled(self.normalize_relu(input, None)));
         }

@@ -16,7 +16,7 @@ import { words } from '../words.js';
 // Always in view; the rest is folded away.
 const MOST_USED = ['epochs', 'batch_size', 'learning_rate', 'seed'];
 // The data are those at hand, a page fails by no target, and browsers compute in f32.
-const NOT_HERE = ['dataset', 'target_accuracy', 'precision'];
+const NOT_HERE = ['dataset', 'image_size', 'from', 'freeze', 'sync_batch_norm', 'target_accuracy', 'precision'];
 // The first of these that is for the data at hand is chosen: pictures of one's own want convolutions.
 const FAVOURITES = ['linear_v1-bn-ce', 'cifar10-cnn'],
   FAVOURITES_OF_OWN = ['mnist-cnn', 'cifar10-cnn'];

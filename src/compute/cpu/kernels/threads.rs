@@ -76,10 +76,11 @@ pub fn map<T: Send, R: Send>(tasks: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec
 }
 
 /// Makes the calling thread one of those that work, for a program's main thread before anything else: it then waits for the
-/// others without sleeping, and they are one fewer. Elsewhere, and a second time, it does nothing.
+/// others without sleeping, and they are one fewer. `threads` is how many work in all; with 0 as many as there are cores.
+/// Elsewhere, and a second time, it does nothing.
 #[cfg(feature = "native")]
-pub fn take_part() {
-    let _ = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
+pub fn take_part(threads: usize) {
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global();
 }
 
 /// How many tasks can run at a time.

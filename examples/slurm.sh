@@ -1,0 +1,20 @@
+#!/bin/sh
+# A training over four machines with four GPUs each, as a job for Slurm: sbatch examples/slurm.sh
+#
+# The program is built with --features mpi, for the MPI of the cluster. The folder is one that all machines see.
+#SBATCH --job-name=tinderbox
+#SBATCH --nodes=4
+#SBATCH --ntasks-per-node=4
+#SBATCH --gpus-per-node=4
+#SBATCH --cpus-per-task=8
+#SBATCH --time=04:00:00
+# A minute before the time is over the run saves and ends.
+#SBATCH --signal=USR1@60
+
+run=runs/cifar10/cluster
+# The batch is shared by all ranks, and the learning rate grows with it (Goyal et al., 2017).
+if [ -d "$run" ]; then
+  srun --mpi=pmix tinderbox train --resume "$run"
+else
+  srun --mpi=pmix tinderbox train cifar10-resnet9 --batch 2048 --lr 0.8 --device 0,1,2,3 --name cluster
+fi

@@ -1,0 +1,186 @@
+//! Training over the ranks of a job: each computes its share of every batch, the gradients meet in a sum that all get, and every
+//! rank takes the same step. So all have the same weights, and none is the main one.
+//!
+//! As PyTorch's `DistributedDataParallel`, with one vector a step. What a rank has to say beside its gradients travels with
+//! them: its loss, whether a signal came, and whether the first rank wants to save.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use burn::tensor::{Gradients, Tensor, TensorData};
+
+use super::state::{Progress, TrainState};
+use crate::compute::peers::Peers;
+use crate::compute::{AdapterKind, Devices, failure, read};
+use crate::data::{Dataset, Split};
+use crate::error::{Error, ErrorKind, Result};
+use crate::network::flat::Cursor;
+use crate::network::{Model, flat};
+use crate::recipe::OptimizerConfig;
+
+/// The ranks of a run, seen from one of them.
+pub(super) struct Together {
+    peers: Peers,
+    /// Whether all devices compute the same to the last bit.
+    alike: bool,
+    /// Whether all of them are CPUs.
+    on_cpus: bool,
+    /// The signal that one of the ranks was given, once all know of it.
+    signal: AtomicUsize,
+}
+
+/// What all ranks gave to a step.
+pub(super) struct Total {
+    /// The gradients of all parameters, where the model is.
+    pub gradients: Cursor,
+    /// The loss of the batch.
+    pub loss: f32,
+    /// Whether the first rank wants the state to be whole, to save it.
+    pub due: bool,
+}
+
+/// What travels behind the gradients: the loss, a signal's number, who heard one, and the wish to save.
+const BESIDE: usize = 4;
+/// Gradients of fewer values than this travel with their neighbours: below it, a message costs more to start than to send. One is
+/// under way while the next is made ready.
+const BUCKET: usize = 1 << 18;
+
+impl Together {
+    /// The ranks that a process trains with; none where it trains by itself.
+    pub fn new(devices: &Devices, optimizer: OptimizerConfig) -> Option<Self> {
+        let peers = devices.ranks()?.clone();
+        // Muon multiplies matrices, by kernels that a device may have chosen for itself.
+        let alike = devices.are_alike() && !matches!(optimizer, OptimizerConfig::Muon { .. });
+        let on_cpus = devices.info().each().iter().all(|info| info.kind == AdapterKind::Cpu);
+        Some(Self { peers, alike, on_cpus, signal: AtomicUsize::new(0) })
+    }
+
+    /// Brings every rank to where the first one stands: its weights, its optimizer and its progress.
+    ///
+    /// # Errors
+    /// Invalid data: a rank has other data, which is named. Device: a rank is gone.
+    pub async fn begin(&self, mut state: TrainState, data: &Dataset) -> Result<TrainState> {
+        let all = self.peers.gather(sketch(data).to_le_bytes().to_vec())?;
+        if let Some(other) = all.iter().position(|found| *found != all[0]) {
+            return Err(Error::invalid(format!(
+                "rank {other} has other images than rank 0: give all machines the same files"
+            )));
+        }
+        let network = state.model.network().clone();
+        state.model = self.everything_of_first(state.model).await?;
+        let optimizer = self.peers.broadcast(state.optimizer.to_bytes()?)?;
+        let progress = serde_json::to_vec(&state.progress).unwrap_or_default(); // plain data, which JSON always holds
+        let progress = self.peers.broadcast(progress)?;
+        if self.peers.rank() > 0 {
+            let (parameters, values) = (network.trained_values() as usize, network.values() as usize);
+            state.optimizer.load_bytes(optimizer, parameters, values)?;
+            state.progress =
+                serde_json::from_slice::<Progress>(&progress).map_err(|e| Error::invalid(e.to_string()))?;
+        }
+        Ok(state)
+    }
+
+    /// Adds up what the ranks computed of a step: gradients and loss `[1]`, each weighted by its share. `signal` is what this
+    /// rank has heard, `due` whether it wants to save.
+    ///
+    /// # Errors
+    /// Device: a rank is gone, or the device cannot be read.
+    pub async fn sum(
+        &self,
+        model: &Model,
+        loss: Tensor<1>,
+        gradients: Gradients,
+        signal: usize,
+        due: bool,
+    ) -> Result<Total> {
+        let mut parts = flat::gradient_parts(model, gradients);
+        let device = loss.device();
+        let first = self.peers.rank() == 0;
+        let said = [signal as f32, f32::from(signal > 0), f32::from(due && first)];
+        parts.push(Tensor::cat(vec![loss, Tensor::from_data(said, &device)], 0));
+        let vectors = flat::joined(parts, if self.on_cpus { BUCKET } else { usize::MAX });
+        let values = |tensor: Tensor<1>| tensor.into_data().try_into_vec().map_err(|e| failure::device(&e));
+        let mut sums = if self.on_cpus {
+            self.peers.sum_each(&mut vectors.into_iter().map(values))?
+        } else {
+            vec![self.peers.sum(read(Tensor::cat(vectors, 0)).await?)?]
+        };
+        let last = sums.last_mut().map_or_else(Vec::new, |last| last.split_off(last.len() - BESIDE));
+        let [loss, signals, heard, due] = *last.first_chunk().unwrap_or(&[f32::NAN; BESIDE]);
+        if heard > 0.0 {
+            self.signal.store((signals / heard) as usize, Ordering::Relaxed); // all were given the same
+        }
+        let tensor = |values: Vec<f32>| {
+            let n = values.len();
+            Tensor::from_data(TensorData::new(values, [n]), &device)
+        };
+        let sums = sums.into_iter().filter(|values| !values.is_empty());
+        Ok(Total { gradients: Cursor::new(sums.map(tensor)), loss, due: due > 0.0 })
+    }
+
+    /// The signal that all ranks know of; 0 where there is none.
+    pub fn signal(&self) -> &AtomicUsize {
+        &self.signal
+    }
+
+    /// Makes sure that all ranks have the same weights. On devices that are alike they must have; else those of the first are
+    /// taken.
+    ///
+    /// # Errors
+    /// Device: a rank has other weights, which is named; a rank is gone.
+    pub async fn agree(&self, model: Model) -> Result<Model> {
+        let parameters = flat::parameters(&model);
+        if self.alike {
+            let own = hash(read(parameters).await?.iter().map(|value| value.to_bits()));
+            let all = self.peers.gather(own.to_le_bytes().to_vec())?;
+            return match all.iter().position(|found| *found != all[0]) {
+                None => Ok(model),
+                Some(other) => Err(Error::new(
+                    ErrorKind::Device,
+                    format!(
+                        "rank {other} has come to other weights than rank 0: its device, or its memory, computes wrongly"
+                    ),
+                )),
+            };
+        }
+        let device = parameters.device();
+        let values = self.values_of_first(parameters).await?;
+        let n = values.len();
+        Ok(flat::with_parameters(model, &Tensor::from_data(TensorData::new(values, [n]), &device)))
+    }
+
+    /// Gives every rank all values of the first, running statistics included.
+    ///
+    /// # Errors
+    /// Device: a rank is gone, or the device cannot be read.
+    pub async fn everything_of_first(&self, model: Model) -> Result<Model> {
+        let own = flat::values(&model);
+        let device = own.device();
+        let values = self.values_of_first(own).await?;
+        let n = values.len();
+        Ok(flat::with_values(model, &Tensor::from_data(TensorData::new(values, [n]), &device)))
+    }
+
+    async fn values_of_first(&self, own: Tensor<1>) -> Result<Vec<f32>> {
+        let own: Vec<u8> = read(own).await?.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let first = self.peers.broadcast(own)?;
+        Ok(first.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    }
+}
+
+/// So many images of a split are looked at to tell two sets apart, which may lie on a disk.
+const LOOKED_AT: usize = 200;
+
+/// A number by which other data are told apart: of all labels, and of some images.
+fn sketch(data: &Dataset) -> u64 {
+    let of_split = |split: &Split| {
+        let some = (0..split.len()).step_by(split.len().div_ceil(LOOKED_AT));
+        let pixels = some.filter_map(|image| split.image(image)).flatten();
+        split.labels.iter().chain(pixels).map(|&byte| u32::from(byte)).collect::<Vec<_>>()
+    };
+    hash([of_split(&data.train), of_split(&data.test)].concat().into_iter())
+}
+
+/// FNV-1a over whole numbers of 32 bits.
+fn hash(numbers: impl Iterator<Item = u32>) -> u64 {
+    numbers.fold(0xcbf2_9ce4_8422_2325, |hash, number| (hash ^ u64::from(number)).wrapping_mul(0x0100_0000_01b3))
+}
