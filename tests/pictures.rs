@@ -112,6 +112,11 @@ fn streamed(command: &mut Command, dir: &Path, name: &str) -> Vec<(f64, f64)> {
     let (code, stdout, stderr) = text(command.output().unwrap());
     assert_eq!(code, 0, "{stdout}{stderr}");
     assert!(stderr.contains("images were streamed to the device"), "{stderr}");
+    numbers(dir, name)
+}
+
+/// Train loss and test accuracy of every epoch of a run.
+fn numbers(dir: &Path, name: &str) -> Vec<(f64, f64)> {
     let metrics = RunDir::open(dir.join("runs/folder-photos").join(name)).unwrap().metrics().unwrap();
     metrics.iter().map(|epoch| (epoch.train_loss, epoch.test_accuracy)).collect()
 }
@@ -133,8 +138,7 @@ fn a_set_larger_than_memory_trains_to_the_same_numbers() {
     let (code, stdout, stderr) = text(with_cache(dir.path(), &args("resident", &[])).output().unwrap());
     assert_eq!(code, 0, "{stdout}{stderr}");
     assert!(stderr.contains("2,200 decoded pictures are kept") && !stderr.contains("streamed"), "{stderr}");
-    let resident = RunDir::open(dir.path().join("runs/folder-photos/resident")).unwrap().metrics().unwrap();
-    let resident: Vec<_> = resident.iter().map(|epoch| (epoch.train_loss, epoch.test_accuracy)).collect();
+    let resident = numbers(dir.path(), "resident");
     let cap = ["--resident", "40"];
     let command = &mut with_cache(dir.path(), &args("streamed", &cap));
     assert_eq!(streamed(command, dir.path(), "streamed"), resident, "a tenth may stay");

@@ -76,14 +76,9 @@ pub fn main() -> ExitCode {
     if let Err(e) = ranks::join() {
         return finish(Err(e));
     }
-    // A device that is gone is a panic in some of burn's operations.
-    let caught = |run: &mut dyn FnMut() -> Option<Result<()>>| {
-        let result = catch_unwind(AssertUnwindSafe(run));
-        result.unwrap_or_else(|panic| Some(Err(failure::panic(panic.as_ref()))))
-    };
     if ranks::is_follower() {
         cpu::take_part(ranks::threads());
-        return finish(caught(&mut ranks::follow).unwrap_or(Ok(())));
+        return finish(caught(ranks::follow));
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -98,10 +93,14 @@ pub fn main() -> ExitCode {
         cpu::take_part(ranks::threads()); // with a window it trains on another thread
     }
     tuning::watch(terminal::tuning);
-    let mut command = Some(command);
-    let result = caught(&mut || command.take().map(run));
+    let result = caught(|| run(command));
     terminal::tuning_is_over();
-    finish(result.unwrap_or(Ok(())))
+    finish(result)
+}
+
+/// Runs to a result: a device that is gone is a panic in some of burn's operations.
+fn caught(run: impl FnOnce() -> Result<()>) -> Result<()> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(failure::panic(panic.as_ref())))
 }
 
 fn run(command: Command) -> Result<()> {

@@ -43,8 +43,8 @@ mod job {
         0
     }
 
-    pub fn follow() -> Option<Result<()>> {
-        None
+    pub fn follow() -> Result<()> {
+        Ok(())
     }
 
     pub fn is_follower() -> bool {
@@ -142,16 +142,16 @@ mod job {
         Ok(devices.among(Arc::clone(&place.job) as Peers, all))
     }
 
-    /// On every rank but the first: does what that one asks, to the end. None on the first, and outside of a job.
-    pub fn follow() -> Option<Result<()>> {
-        let place = PLACE.get().filter(|place| place.job.rank() > 0)?;
+    /// On every rank but the first: does what that one asks, to the end.
+    pub fn follow() -> Result<()> {
+        let Some(place) = PLACE.get().filter(|place| place.job.rank() > 0) else { return Ok(()) };
         let peers = Arc::clone(&place.job) as Peers;
         let followed =
             signals::install().and_then(|stop| follow_orders(&peers, &mut |list| own(place, list.as_deref()), &stop));
-        Some(followed.map_err(|e| {
+        followed.map_err(|e| {
             let (rank, host) = (place.job.rank(), place.job.host());
             e.reword(|message| format!("rank {rank} on {host}: {message}"))
-        }))
+        })
     }
 
     /// Whether this is another rank than the first.

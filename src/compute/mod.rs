@@ -34,7 +34,7 @@ pub use gpu::open_browser;
 pub use group::Group;
 pub use info::{AdapterKind, DeviceInfo, cpu_info, cpu_model, is_cpu};
 pub use loss_kind::LossKind;
-pub use read::read;
+pub use read::{read, write};
 pub use request::Request;
 pub use select::choose;
 #[cfg(not(target_family = "wasm"))]

@@ -94,10 +94,9 @@ impl Exchange for Thread {
     }
 
     fn sum(&self, values: Vec<f32>) -> Result<Vec<f32>> {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let mut sums = vec![0.0; values.len()];
-        for bytes in self.gather(bytes)? {
-            let values = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+        for bytes in self.gather(to_bytes(&values))? {
+            let values = from_bytes(&bytes);
             sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         }
         Ok(sums)
@@ -142,6 +141,16 @@ impl Drop for Thread {
     fn drop(&mut self) {
         self.leave();
     }
+}
+
+/// Values as bytes, four each, as members [gather](Exchange::gather) and [broadcast](Exchange::broadcast) them.
+pub fn to_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// The values of [`to_bytes`].
+pub fn from_bytes(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
 
 /// The part of `0..n` that a member has when it is shared out evenly, in the order of places.

@@ -1,6 +1,6 @@
-//! From a device to the host.
+//! From a device to the host, and back.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::failure;
 use crate::error::Result;
@@ -12,4 +12,10 @@ use crate::error::Result;
 pub async fn read(values: Tensor<1>) -> Result<Vec<f32>> {
     let data: TensorData = values.into_data_async().await.map_err(|e| failure::device(&e))?;
     data.convert::<f32>().try_into_vec().map_err(|e| failure::device(&e))
+}
+
+/// Brings values to a device, as a vector `[values]`.
+pub fn write(values: Vec<f32>, device: &Device) -> Tensor<1> {
+    let n = values.len();
+    Tensor::from_data(TensorData::new(values, [n]), device)
 }

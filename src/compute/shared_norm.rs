@@ -5,9 +5,10 @@ use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::{Autodiff, Flex};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
 use super::peers::Peers;
+use super::read::write;
 
 /// What a normalization makes of a share of a batch, with the statistics of the whole.
 pub struct SharedNorm<const D: usize> {
@@ -82,8 +83,7 @@ fn exchanged(vector: Tensor<1>, peers: &Peers) -> Tensor<1> {
     let values = vector.into_data().convert::<f32>().try_to_vec::<f32>();
     let sums = peers.sum(values.unwrap_or_default());
     let sums = sums.unwrap_or_else(|e| panic!("{e}")); // an operation of burn's has no other way to fail
-    let n = sums.len();
-    Tensor::from_data(TensorData::new(sums, [n]), &device)
+    write(sums, &device)
 }
 
 /// Makes the sum on a backend; none where the vector is of another one.

@@ -94,6 +94,11 @@ impl Split {
     }
 }
 
+/// A number by which other numbers are told apart: FNV-1a, as of bytes, over whole numbers of up to 32 bits.
+pub fn fnv_1a(numbers: impl Iterator<Item = u32>) -> u64 {
+    numbers.fold(0xcbf2_9ce4_8422_2325, |hash, number| (hash ^ u64::from(number)).wrapping_mul(0x0100_0000_01b3))
+}
+
 /// A train and a test split of the same shape, and the names of the classes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
@@ -147,7 +152,7 @@ impl Dataset {
     /// A number by which other images or labels are told apart: FNV-1a over those of the train set, and then of the test set.
     pub fn fingerprint(&self) -> u64 {
         let bytes = [&self.train, &self.test].into_iter().flat_map(|split| split.labels.iter().chain(&split.pixels));
-        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+        fnv_1a(bytes.map(|&byte| u32::from(byte)))
     }
 
     /// What to remember of the data set when the images are gone.

@@ -25,14 +25,10 @@ const PACKED_FROM: u64 = 64 << 20;
 /// Decodes the pictures of a listing, or finds them decoded, with so many pixels a `side`. Files that are no image are left out,
 /// and `notices` hears of them.
 pub(super) fn load(listing: Listing<'_>, side: usize, notices: Notices<'_>) -> Result<Loaded> {
-    load_packed_from(PACKED_FROM, listing, side, notices)
-}
-
-fn load_packed_from(least: u64, listing: Listing<'_>, side: usize, notices: Notices<'_>) -> Result<Loaded> {
     let files = listing.train.len() + listing.test.len();
     let shape = ImageShape { channels: 3, height: side, width: side };
     let bytes = files as u64 * shape.len() as u64;
-    let key = (bytes >= least).then(|| packed::key(&listing, side));
+    let key = (bytes >= PACKED_FROM).then(|| packed::key(&listing, side));
     let done = |dataset| Ok(Loaded { dataset, origin: Origin::Folder(listing.from.into()) });
     if let Some((known, left_out)) = key.as_deref().and_then(packed::open) {
         tell_left_out(left_out.into_iter().map(Error::invalid).collect(), notices);

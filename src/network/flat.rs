@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Gradients, Tensor, TensorData};
+use burn::tensor::{Gradients, Tensor};
 
 use super::Model;
-use crate::compute::read;
+use crate::compute::{read, write};
 use crate::error::Result;
 
 /// All trained parameters, `[parameters]`, on the model's device.
@@ -48,8 +48,7 @@ pub fn with_parameters(model: Model, flat: &Tensor<1>) -> Model {
 pub async fn copy(model: &Model, skeleton: Model) -> Result<Model> {
     let device = skeleton.devices().into_iter().next().unwrap_or_default();
     let values = read(collect(model, Wanted::Everything)).await?;
-    let n = values.len();
-    let flat = Tensor::from_data(TensorData::new(values, [n]), &device);
+    let flat = write(values, &device);
     Ok(skeleton.map(&mut Replace { flat: Cursor::new([flat]), all: true }))
 }
 

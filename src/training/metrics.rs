@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batches::DeviceSplit;
 use super::control::{StepControl, Uninterrupted};
-use crate::compute::peers::{Peers, part};
+use crate::compute::peers::{Peers, from_bytes, part, to_bytes};
 use crate::compute::shaders::VALUES_PER_IMAGE;
 use crate::compute::{LossKind, read};
 use crate::error::{Error, Result};
@@ -191,16 +191,15 @@ impl Measured {
 
     /// What all ranks measured, one share behind the other.
     fn with_those_of(self, ranks: &Peers) -> Result<Self> {
-        let confidences = self.confidences.iter().flat_map(|confidence| confidence.to_le_bytes());
-        let bytes = self.loss.to_le_bytes().into_iter().chain(self.predictions.iter().copied()).chain(confidences);
+        let bytes = [&self.loss.to_le_bytes(), &self.predictions[..], &to_bytes(&self.confidences)].concat();
         let mut all = Self { loss: 0.0, predictions: Vec::new(), confidences: Vec::new() };
-        for bytes in ranks.gather(bytes.collect())? {
+        for bytes in ranks.gather(bytes)? {
             let (loss, rest) = bytes.split_first_chunk().unwrap_or((&[0; 8], &[]));
             // A byte for the class of an image, and four for its probability.
             let (predictions, confidences) = rest.split_at(rest.len() / 5);
             all.loss += f64::from_le_bytes(*loss) * predictions.len() as f64;
             all.predictions.extend(predictions);
-            all.confidences.extend(confidences.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)));
+            all.confidences.extend(from_bytes(confidences));
         }
         all.loss /= all.predictions.len() as f64;
         Ok(all)

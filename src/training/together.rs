@@ -6,12 +6,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use burn::tensor::{Gradients, Tensor, TensorData};
+use burn::tensor::{Gradients, Tensor};
 
 use super::state::{Progress, TrainState};
-use crate::compute::peers::Peers;
-use crate::compute::{AdapterKind, Devices, failure, read};
-use crate::data::{Dataset, Split};
+use crate::compute::peers::{Peers, from_bytes, to_bytes};
+use crate::compute::{AdapterKind, Devices, failure, read, write};
+use crate::data::{Dataset, Split, fnv_1a};
 use crate::error::{Error, ErrorKind, Result};
 use crate::network::flat::Cursor;
 use crate::network::{Model, flat};
@@ -109,12 +109,8 @@ impl Together {
         if heard > 0.0 {
             self.signal.store((signals / heard) as usize, Ordering::Relaxed); // all were given the same
         }
-        let tensor = |values: Vec<f32>| {
-            let n = values.len();
-            Tensor::from_data(TensorData::new(values, [n]), &device)
-        };
         let sums = sums.into_iter().filter(|values| !values.is_empty());
-        Ok(Total { gradients: Cursor::new(sums.map(tensor)), loss, due: due > 0.0 })
+        Ok(Total { gradients: Cursor::new(sums.map(|sums| write(sums, &device))), loss, due: due > 0.0 })
     }
 
     /// The signal that all ranks know of; 0 where there is none.
@@ -130,7 +126,7 @@ impl Together {
     pub async fn agree(&self, model: Model) -> Result<Model> {
         let parameters = flat::parameters(&model);
         if self.alike {
-            let own = hash(read(parameters).await?.iter().map(|value| value.to_bits()));
+            let own = fnv_1a(read(parameters).await?.iter().map(|value| value.to_bits()));
             let all = self.peers.gather(own.to_le_bytes().to_vec())?;
             return match all.iter().position(|found| *found != all[0]) {
                 None => Ok(model),
@@ -142,10 +138,8 @@ impl Together {
                 )),
             };
         }
-        let device = parameters.device();
-        let values = self.values_of_first(parameters).await?;
-        let n = values.len();
-        Ok(flat::with_parameters(model, &Tensor::from_data(TensorData::new(values, [n]), &device)))
+        let first = self.of_first(parameters).await?;
+        Ok(flat::with_parameters(model, &first))
     }
 
     /// Gives every rank all values of the first, running statistics included.
@@ -153,17 +147,15 @@ impl Together {
     /// # Errors
     /// Device: a rank is gone, or the device cannot be read.
     pub async fn everything_of_first(&self, model: Model) -> Result<Model> {
-        let own = flat::values(&model);
-        let device = own.device();
-        let values = self.values_of_first(own).await?;
-        let n = values.len();
-        Ok(flat::with_values(model, &Tensor::from_data(TensorData::new(values, [n]), &device)))
+        let first = self.of_first(flat::values(&model)).await?;
+        Ok(flat::with_values(model, &first))
     }
 
-    async fn values_of_first(&self, own: Tensor<1>) -> Result<Vec<f32>> {
-        let own: Vec<u8> = read(own).await?.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let first = self.peers.broadcast(own)?;
-        Ok(first.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    /// The first rank's vector, where this rank's own is.
+    async fn of_first(&self, own: Tensor<1>) -> Result<Tensor<1>> {
+        let device = own.device();
+        let first = self.peers.broadcast(to_bytes(&read(own).await?))?;
+        Ok(write(from_bytes(&first), &device))
     }
 }
 
@@ -177,10 +169,5 @@ fn sketch(data: &Dataset) -> u64 {
         let pixels = some.filter_map(|image| split.image(image)).flatten();
         split.labels.iter().chain(pixels).map(|&byte| u32::from(byte)).collect::<Vec<_>>()
     };
-    hash([of_split(&data.train), of_split(&data.test)].concat().into_iter())
-}
-
-/// FNV-1a over whole numbers of 32 bits.
-fn hash(numbers: impl Iterator<Item = u32>) -> u64 {
-    numbers.fold(0xcbf2_9ce4_8422_2325, |hash, number| (hash ^ u64::from(number)).wrapping_mul(0x0100_0000_01b3))
+    fnv_1a([of_split(&data.train), of_split(&data.test)].concat().into_iter())
 }
