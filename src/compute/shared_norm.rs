@@ -126,13 +126,17 @@ mod tests {
     use super::super::peers::threads;
     use super::*;
     use burn::tensor::module::batch_norm_train;
-    use burn::tensor::{Device, Distribution, Tolerance};
+    use burn::tensor::{Device, TensorData, Tolerance};
 
     #[test]
     fn shares_are_normalized_as_the_whole_and_their_gradients_are_its() {
         let device = Device::flex().autodiff();
-        let random = |shape, low, high| Tensor::<4>::random(shape, Distribution::Uniform(low, high), &device);
-        let (x, weights) = (random([7, 3, 4, 4], 100.0, 103.0), random([7, 3, 4, 4], -1.0, 1.0));
+        // Values between two bounds that look like noise and are the same in every run.
+        let values = |low: f32, high: f32, pitch: f32| {
+            let value = |i| low + (high - low) * (0.5 + 0.5 * (i as f32 * pitch).sin());
+            Tensor::<4>::from_data(TensorData::new((0..7 * 48).map(value).collect(), [7, 3, 4, 4]), &device)
+        };
+        let (x, weights) = (values(100.0, 103.0, 1.7), values(-1.0, 1.0, 2.3));
         let affine = || [[0.5, 1.5, -1.0], [0.1, -0.2, 0.3]].map(|v| Tensor::<1>::from_data(v, &device).require_grad());
         let data = |tensor: Tensor<4>| tensor.into_data();
         let whole = x.clone().require_grad();
@@ -159,7 +163,8 @@ mod tests {
             });
             members.collect::<Vec<_>>().into_iter().map(|member| member.join().unwrap()).collect()
         });
-        let tolerance = || Tolerance::<f32>::rel_abs(1e-3, 1e-5);
+        // Of a value near 100 an f32 keeps five digits behind the point, and the deviation here is about 1.
+        let tolerance = || Tolerance::<f32>::rel_abs(1e-3, 1e-4);
         for (i, expected) in expected.into_iter().enumerate() {
             let parts = shares.iter().map(|(tensors, ..)| tensors[i].clone()).collect();
             data(Tensor::cat(parts, 0)).assert_approx_eq(&data(expected), tolerance());
