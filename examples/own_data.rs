@@ -17,7 +17,7 @@ fn shapes(count: usize) -> Split {
     let shape = ImageShape { channels: 1, height: 16, width: 16 };
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for i in 0..count {
-        let (label, left, top) = ((i % 2) as u8, i * 7 % 9, i * 5 % 9);
+        let (label, left, top) = ((i % 2) as u16, i * 7 % 9, i * 5 % 9);
         let mut image = vec![(i % 40) as u8; shape.len()];
         for y in 0..7 {
             for x in 0..7 {

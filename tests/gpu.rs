@@ -72,7 +72,7 @@ fn shaders_agree_on(device: &Device) {
     let shape = ImageShape { channels: 3, height: 7, width: 5 };
     let split = Split {
         pixels: (0..1037 * shape.len()).map(|i| (i * 89 % 256) as u8).collect(),
-        labels: (0..1037).map(|i| (i % 10) as u8).collect(),
+        labels: (0..1037).map(|i| (i % 10) as u16).collect(),
         shape,
     };
     let with = DeviceSplit::new(&split, device);

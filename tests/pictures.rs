@@ -105,6 +105,34 @@ fn the_preset_for_photographs_learns_shapes_and_stops_early() {
     assert!(shapes::SHAPES.iter().any(|shape| guess[0]["top"][0]["class"] == *shape), "{guess}");
 }
 
+#[test]
+fn a_thousand_classes_are_learned_measured_and_told() {
+    let dir = tempdir().unwrap();
+    let mut list = String::from("path,label,split\n");
+    for i in 0..1000u32 {
+        let noise = |x: u32, y: u32| (i * 7919 + x * 104_729 + y * 1_299_709).wrapping_mul(2_654_435_761).to_be_bytes();
+        let picture =
+            image::RgbImage::from_fn(8, 8, |x, y| image::Rgb([noise(x, y)[0], noise(x, y)[1], noise(y, x)[2]]));
+        picture.save(dir.path().join(format!("{i}.png"))).unwrap();
+        // What was learned by heart is asked for.
+        list += &format!("{i}.png,class {i:03},train\n{i}.png,class {i:03},test\n");
+    }
+    fs::write(dir.path().join("list.csv"), list).unwrap();
+    let args = "train --dataset csv:list.csv --image-size 8 --optimizer adam --lr 0.01 --batch 100 --epochs 30 --device cpu --name run";
+    let network = ["--layers", "flatten, norm, linear classes"];
+    let args: Vec<&str> = args.split(' ').chain(network).collect();
+    let (code, stdout, stderr) = text(with_cache(dir.path(), &args).output().unwrap());
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    let run = "runs/csv-list-csv/run";
+    let found = json(&ok(dir.path(), &["evaluate", run, "--device", "cpu", "--json"]));
+    assert!(found["accuracy"].as_f64().unwrap() > 99.0, "{}", found["accuracy"]);
+    assert_eq!((&found["classes"][999], found["confusion"][999][999].as_u64()), (&"class 999".into(), Some(1)));
+    let guess = json(&ok(dir.path(), &["predict", run, "700.png", "--device", "cpu", "--json"]));
+    assert_eq!(guess[0]["top"][0]["class"], "class 700");
+    let drawn = fs::metadata(dir.path().join(run).join("confusion.svg")).unwrap().len();
+    assert!(drawn < 1_000_000, "cells without an image are not drawn: {drawn} bytes");
+}
+
 const SMALL: &str = "pool avg 16, flatten, linear 32, norm, relu, linear classes";
 
 /// What was measured in a run on the folder's pictures at 256 pixels, streamed, and the losses of every epoch.

@@ -15,7 +15,7 @@ use mpi::datatype::PartitionMut;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, CommunicatorCollectives, Root};
 
-use super::peers::Exchange;
+use super::peers::{Exchange, Posted};
 use crate::error::{Error, ErrorKind, Result};
 
 /// No call of MPI's takes more values than this: its counts are of 31 bits.
@@ -160,15 +160,14 @@ impl Exchange for Job {
         self.ask(|answer| Order::Sum(values, answer))
     }
 
-    /// The thread of MPI adds up one vector while this one makes the next.
-    fn sum_each(&self, vectors: &mut dyn Iterator<Item = Result<Vec<f32>>>) -> Result<Vec<Vec<f32>>> {
-        let (answer, answered) = channel();
-        let mut count = 0;
-        for vector in vectors {
-            self.send(Order::Sum(vector?, answer.clone()))?;
-            count += 1;
-        }
-        (0..count).map(|_| self.wait(&answered)).collect()
+    fn post(&self, values: Vec<f32>) -> Result<Posted> {
+        let (answer, posted) = channel();
+        self.send(Order::Sum(values, answer))?;
+        Ok(posted)
+    }
+
+    fn collect(&self, posted: &Posted) -> Result<Vec<f32>> {
+        self.wait(posted)
     }
 
     fn gather(&self, bytes: Vec<u8>) -> Result<Vec<Vec<u8>>> {

@@ -1,6 +1,7 @@
 //! Those who compute a run together, and what they exchange: threads of this process, or the ranks of an MPI job.
 
 use std::fmt;
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -20,12 +21,23 @@ pub trait Exchange: fmt::Debug + Send + Sync {
     /// Device: another member is gone.
     fn sum(&self, values: Vec<f32>) -> Result<Vec<f32>>;
 
-    /// As [`sum`](Self::sum) of each of some vectors; a member may add up one while it makes the next.
+    /// Begins a [`sum`](Self::sum), to be [collected](Self::collect) later. A member that can adds up while it does something
+    /// else.
     ///
     /// # Errors
     /// Device: another member is gone.
-    fn sum_each(&self, vectors: &mut dyn Iterator<Item = Result<Vec<f32>>>) -> Result<Vec<Vec<f32>>> {
-        vectors.map(|vector| self.sum(vector?)).collect()
+    fn post(&self, values: Vec<f32>) -> Result<Posted> {
+        let (sums, posted) = channel();
+        let _ = sums.send(self.sum(values)?); // who does not collect them has no use for them
+        Ok(posted)
+    }
+
+    /// Waits for the sums that were begun.
+    ///
+    /// # Errors
+    /// Device: another member is gone.
+    fn collect(&self, posted: &Posted) -> Result<Vec<f32>> {
+        posted.recv().map_err(|_| gone())
     }
 
     /// What every member gives, in the order of their places.
@@ -45,6 +57,13 @@ pub trait Exchange: fmt::Debug + Send + Sync {
         let first = if self.rank() == 0 { bytes } else { Vec::new() };
         Ok(self.gather(first)?.swap_remove(0))
     }
+}
+
+/// Sums that were [begun](Exchange::post).
+pub type Posted = Receiver<Vec<f32>>;
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Device, "another device of this run is gone")
 }
 
 /// A member's access to its group.
@@ -109,7 +128,6 @@ impl Exchange for Thread {
 
     fn gather(&self, bytes: Vec<u8>) -> Result<Vec<Vec<u8>>> {
         let Room { round, changed, count } = &*self.room;
-        let gone = || Error::new(ErrorKind::Device, "another device of this run is gone");
         let full = |round: &Round| round.brought.iter().flatten().count() == *count;
         let wait = |guard, until: &dyn Fn(&Round) -> bool| {
             let waited = changed.wait_while(guard, |round: &mut Round| !round.broken && !until(round));

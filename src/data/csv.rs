@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::dataset::{Loaded, MAX_CLASSES};
+use super::dataset::{Label, Loaded, MAX_CLASSES};
 use super::decode;
 use super::listing::Listing;
 use super::pictures::{Labelled, divide};
@@ -36,7 +36,7 @@ pub(super) fn load(file: &Path, side: usize, notices: Notices<'_>) -> Result<Loa
         let message = format!("expected labels of 2 to {MAX_CLASSES} classes, found {}", classes.len());
         return Err(Error::invalid_file(file, message));
     }
-    let labels: BTreeMap<&str, u8> = classes.iter().map(String::as_str).zip(0..=u8::MAX).collect();
+    let labels: BTreeMap<&str, Label> = classes.iter().map(String::as_str).zip(0..).collect();
     let parted = rows.iter().any(|row| row.part.is_some());
     let (mut train, mut test): (Labelled<Picture>, Labelled<Picture>) = (Vec::new(), Vec::new());
     for Row { picture, class, part } in &rows {

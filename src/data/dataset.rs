@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::origin::Origin;
 use crate::error::{Error, Result};
 
-/// The most classes of a data set: a label is a byte.
-pub const MAX_CLASSES: usize = 256;
+/// The most classes of a data set: ImageNet has 1,000.
+pub const MAX_CLASSES: usize = 1024;
+/// A class, by its index.
+pub type Label = u16;
 /// The longest side of an image; more means that a file is not what it says.
 pub const MAX_IMAGE_SIDE: usize = 4096;
 
@@ -50,7 +52,7 @@ pub struct Split {
     /// `labels.len() * shape.len()` bytes; clones share them.
     pub pixels: Bytes,
     /// One class index an image.
-    pub labels: Vec<u8>,
+    pub labels: Vec<Label>,
     /// The shape of every image.
     pub shape: ImageShape,
 }
@@ -115,7 +117,7 @@ impl Dataset {
     pub fn made_up(shape: ImageShape, train: usize, test: usize) -> Self {
         let split = |images: usize| Split {
             pixels: (0..images * shape.len()).map(|i| (i * 89 % 256) as u8).collect(),
-            labels: (0..images).map(|i| (i % 10) as u8).collect(),
+            labels: (0..images).map(|i| (i % 10) as Label).collect(),
             shape,
         };
         Self { train: split(train), test: split(test), classes: (0..10).map(|class| class.to_string()).collect() }
@@ -151,8 +153,10 @@ impl Dataset {
 
     /// A number by which other images or labels are told apart: FNV-1a over those of the train set, and then of the test set.
     pub fn fingerprint(&self) -> u64 {
-        let bytes = [&self.train, &self.test].into_iter().flat_map(|split| split.labels.iter().chain(&split.pixels));
-        fnv_1a(bytes.map(|&byte| u32::from(byte)))
+        let numbers = [&self.train, &self.test].into_iter().flat_map(|Split { labels, pixels, .. }| {
+            labels.iter().map(|&label| u32::from(label)).chain(pixels.iter().map(|&byte| u32::from(byte)))
+        });
+        fnv_1a(numbers)
     }
 
     /// What to remember of the data set when the images are gone.
@@ -194,7 +198,7 @@ pub struct DatasetInfo {
 mod tests {
     use super::*;
 
-    fn split(labels: &[u8]) -> Split {
+    fn split(labels: &[Label]) -> Split {
         let shape = ImageShape { channels: 1, height: 1, width: 2 };
         let pixels = (0..labels.len() * 2).map(|v| v as u8).collect();
         Split { pixels, labels: labels.to_vec(), shape }

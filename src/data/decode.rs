@@ -5,7 +5,7 @@ use std::io::Cursor;
 
 use tinderbox_kernels::threads;
 
-use super::dataset::{Dataset, ImageShape, Loaded, Split};
+use super::dataset::{Dataset, ImageShape, Label, Loaded, Split};
 use super::listing::Listing;
 use super::origin::Origin;
 use super::packed::{self, Packing};
@@ -102,7 +102,7 @@ struct Reading {
 #[derive(Default)]
 struct Part {
     pixels: Vec<u8>,
-    labels: Vec<u8>,
+    labels: Vec<Label>,
 }
 
 impl Reading {
@@ -138,8 +138,8 @@ impl Reading {
 type Decoded = Result<(Vec<u8>, bool)>;
 
 /// Reads some files one after the other, and decodes them on all cores.
-fn decode(pictures: &[(Picture, u8)], shape: ImageShape) -> Vec<(Decoded, u8)> {
-    let read = |(picture, label): &(Picture, u8)| (picture.read(), picture.path().to_path_buf(), *label);
+fn decode(pictures: &[(Picture, Label)], shape: ImageShape) -> Vec<(Decoded, Label)> {
+    let read = |(picture, label): &(Picture, Label)| (picture.read(), picture.path().to_path_buf(), *label);
     threads::map(pictures.iter().map(read).collect(), |(bytes, path, label)| {
         let decoded = bytes.and_then(|bytes| decode_image(Cursor::new(bytes), &path)).map(|image| {
             let has_colour = image.color().has_color();

@@ -49,7 +49,7 @@ pub(super) fn load(dir: &Path, side: usize, notices: Notices<'_>) -> Result<Load
 /// All files of all classes with their labels, sorted by class and name.
 fn files(tree: &Tree, part: &str, classes: &[String]) -> Labelled<Picture> {
     let mut found = Vec::new();
-    for (label, class) in (0..=u8::MAX).zip(classes) {
+    for (label, class) in (0..).zip(classes) {
         let pictures = tree.files(&format!("{part}{class}"));
         found.extend(pictures.into_iter().map(|picture| (picture, label)));
     }

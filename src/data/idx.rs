@@ -52,7 +52,7 @@ pub fn parse_split(images: &[u8], labels: &[u8]) -> Result<Split> {
     if count != labels.len() {
         return Err(Error::invalid(format!("{count} images but {} labels", labels.len())));
     }
-    Ok(Split { pixels: pixels.to_vec().into(), labels: labels.to_vec(), shape })
+    Ok(Split { pixels: pixels.to_vec().into(), labels: labels.iter().map(|&label| label.into()).collect(), shape })
 }
 
 fn u32_at(bytes: &[u8], offset: usize, what: &str) -> Result<u32> {

@@ -29,7 +29,7 @@ mod source;
 #[cfg(feature = "native")]
 mod tree;
 
-pub use dataset::{Dataset, DatasetInfo, ImageShape, Loaded, MAX_CLASSES, MAX_IMAGE_SIDE, Split, fnv_1a};
+pub use dataset::{Dataset, DatasetInfo, ImageShape, Label, Loaded, MAX_CLASSES, MAX_IMAGE_SIDE, Split, fnv_1a};
 pub(crate) use identity::EXAMPLES;
 pub use identity::{Identity, Preprocessing};
 pub use idx::{parse_images, parse_labels, parse_split};

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use etcetera::{BaseStrategy, choose_base_strategy};
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{Dataset, ImageShape, Split};
+use super::dataset::{Dataset, ImageShape, Label, Split};
 use super::listing::Listing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{make_folder, sha256};
@@ -34,8 +34,8 @@ const MOST_GB: f64 = 50.0;
 #[derive(Serialize, Deserialize)]
 struct Description {
     shape: ImageShape,
-    train: Vec<u8>,
-    test: Vec<u8>,
+    train: Vec<Label>,
+    test: Vec<Label>,
     classes: Vec<String>,
     /// Files that are left out, and why.
     left_out: Vec<String>,
@@ -162,7 +162,7 @@ impl Packing {
         mut self,
         shape: ImageShape,
         colour: bool,
-        [train, test]: [Vec<u8>; 2],
+        [train, test]: [Vec<Label>; 2],
         classes: Vec<String>,
         left_out: Vec<String>,
     ) -> Result<Dataset> {

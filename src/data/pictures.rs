@@ -4,7 +4,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use super::dataset::{Dataset, ImageShape, MAX_CLASSES, Split};
+use super::dataset::{Dataset, ImageShape, Label, MAX_CLASSES, Split};
 use crate::error::{Error, Result};
 use crate::random::shuffle;
 
@@ -16,7 +16,7 @@ const TEST_SHARE: usize = 5;
 const SPLIT_SEED: u64 = 0;
 
 /// Pictures, or where they are, each with its class.
-pub type Labelled<T> = Vec<(T, u8)>;
+pub type Labelled<T> = Vec<(T, Label)>;
 
 /// Keeps one in five of the pictures of every class for testing, at least one where there are two; the first part is for
 /// training. The pictures of a class lie one behind the other.
@@ -72,7 +72,7 @@ pub fn dataset(pictures: Labelled<Vec<u8>>, classes: Vec<String>) -> Result<Data
         }
     }
     let plane = PICTURE_SIDE * PICTURE_SIDE;
-    let is_grey = |(picture, _): &(Vec<u8>, u8)| {
+    let is_grey = |(picture, _): &(Vec<u8>, Label)| {
         picture[..plane] == picture[plane..2 * plane] && picture[..plane] == picture[2 * plane..]
     };
     let shape = shape_of(!pictures.iter().all(is_grey));
@@ -89,12 +89,12 @@ pub fn dataset(pictures: Labelled<Vec<u8>>, classes: Vec<String>) -> Result<Data
 mod tests {
     use super::*;
 
-    fn pictures(classes: &[usize], colour: bool) -> Vec<(Vec<u8>, u8)> {
-        let picture = |label: u8, i: usize| {
-            let value = move |at: usize| label * 40 + i as u8 + u8::from(colour && at < 1024);
+    fn pictures(classes: &[usize], colour: bool) -> Vec<(Vec<u8>, Label)> {
+        let picture = |label: Label, i: usize| {
+            let value = move |at: usize| label as u8 * 40 + i as u8 + u8::from(colour && at < 1024);
             ((0..3 * 1024).map(value).collect(), label)
         };
-        (0u8..).zip(classes).flat_map(|(label, &n)| (0..n).map(move |i| picture(label, i))).collect()
+        (0..).zip(classes).flat_map(|(label, &n)| (0..n).map(move |i| picture(label, i))).collect()
     }
 
     fn names(n: usize) -> Vec<String> {
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn one_in_five_is_kept_for_testing_and_at_least_one_of_every_class() {
         let (train, test) = divide((0..10).map(|i| (i, 0)).chain([(10, 1), (11, 1), (12, 2)]).collect());
-        let count = |part: &[(i32, u8)], label| part.iter().filter(|(_, of)| *of == label).count();
+        let count = |part: &[(i32, Label)], label| part.iter().filter(|(_, of)| *of == label).count();
         assert_eq!([0, 1, 2].map(|label| (count(&train, label), count(&test, label))), [(8, 2), (1, 1), (1, 0)]);
         let mut all: Vec<i32> = train.iter().chain(&test).map(|(i, _)| *i).collect();
         all.sort_unstable();
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_said() {
         for (pictures, classes, words) in [
-            (pictures(&[5], true), 1, "expected 2 to 256 classes, found 1"),
+            (pictures(&[5], true), 1, "expected 2 to 1024 classes, found 1"),
             (pictures(&[5, 1], true), 2, "the class 'class 1' has 1 pictures"),
             (vec![(vec![0; 7], 0)], 2, "expected pictures of 3072 bytes, found one of 7"),
         ] {

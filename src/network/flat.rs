@@ -15,13 +15,13 @@ pub fn parameters(model: &Model) -> Tensor<1> {
 }
 
 /// The gradients of all trained parameters, `[parameters]`; zero where there is none.
-pub fn gradients(model: &Model, gradients: Gradients) -> Tensor<1> {
-    Tensor::cat(gradient_parts(model, gradients), 0)
+pub fn gradients(model: &Model, mut gradients: Gradients) -> Tensor<1> {
+    Tensor::cat(gradient_parts(model, &mut gradients), 0)
 }
 
-/// The gradients of all trained parameters, a vector for each.
-pub fn gradient_parts(model: &Model, mut gradients: Gradients) -> Vec<Tensor<1>> {
-    parts(model, Wanted::Gradients(&mut gradients))
+/// Takes the gradients of all trained parameters of a model, or of some layers, a vector for each; zero where there is none.
+pub fn gradient_parts(layers: &impl Module, gradients: &mut Gradients) -> Vec<Tensor<1>> {
+    parts(layers, Wanted::Gradients(gradients))
 }
 
 /// All values, `[values]`, on the model's device without autodiff: parameters, running statistics and what stays as it is.
@@ -116,9 +116,9 @@ fn collect(model: &Model, wanted: Wanted<'_>) -> Tensor<1> {
     Tensor::cat(parts(model, wanted), 0)
 }
 
-fn parts(model: &Model, wanted: Wanted<'_>) -> Vec<Tensor<1>> {
+fn parts(layers: &impl Module, wanted: Wanted<'_>) -> Vec<Tensor<1>> {
     let mut collected = Collect { wanted, parts: Vec::new() };
-    model.visit(&mut collected);
+    layers.visit(&mut collected);
     collected.parts
 }
 

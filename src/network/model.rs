@@ -6,8 +6,10 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
+use super::heard::heard;
 use super::layers::{AnyLayer, Built, Forward, Layer, OnnxGraph, Parameter};
 use super::{Activation, Architecture, Init, Noise, Products, Shape, Summary};
+use crate::compute::cpu::Listener;
 use crate::compute::peers::Peers;
 use crate::data::ImageShape;
 use crate::error::{Error, Result};
@@ -102,7 +104,7 @@ impl Network {
             layer.build(input, &mut init)
         };
         let layers = self.placed().enumerate().map(build).collect();
-        Model { layers, network: Arc::new(self.clone()) }
+        Model { layers, network: Arc::new(self.clone()), listener: None }
     }
 
     /// Every layer with the shape of its input and of its output.
@@ -190,6 +192,9 @@ pub struct Model {
     layers: Vec<Built>,
     #[module(skip)]
     network: Arc<Network>,
+    /// Who hears of gradients during the backward pass.
+    #[module(skip)]
+    listener: Option<Arc<dyn Listener>>,
 }
 
 impl Model {
@@ -200,7 +205,12 @@ impl Model {
 
     /// `[n, channels, height, width]` -> logits `[n, classes]`; random layers draw from `noise`.
     pub fn forward_with(&self, images: Tensor<4>, mut noise: Noise) -> Tensor<2> {
-        Built::sequence(&self.layers, Activation::Maps(images), &mut noise).vectors()
+        let images = Activation::Maps(images);
+        let logits = match &self.listener {
+            Some(listener) => heard(&self.layers, images, &mut noise, listener),
+            None => Built::sequence(&self.layers, images, &mut noise),
+        };
+        logits.vectors()
     }
 
     /// What the layer at this position, counted from 0, makes of images `[n, channels, height, width]`; beyond the end the
@@ -248,6 +258,13 @@ impl Model {
     #[must_use]
     pub fn sharing_statistics(mut self, peers: Option<&Peers>) -> Self {
         self.layers.iter_mut().for_each(|layer| layer.share_statistics(peers));
+        self
+    }
+
+    /// The model with someone who hears of gradients during the backward pass, where it is on the CPU.
+    #[must_use]
+    pub(crate) fn heard_by(mut self, listener: Arc<dyn Listener>) -> Self {
+        self.listener = Some(listener);
         self
     }
 

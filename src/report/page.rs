@@ -9,7 +9,7 @@ use super::console::{self, duration, thousands};
 use super::experiment::{COLUMNS, Experiment};
 use super::plots::encode_png;
 use crate::data::picture::picture_of;
-use crate::data::{Dataset, DatasetInfo};
+use crate::data::{Dataset, DatasetInfo, Label};
 use crate::error::Result;
 use crate::recipe::Recipe;
 use crate::training::metrics::Evaluation;
@@ -201,7 +201,7 @@ fn mistakes(detail: &Detail<'_>) -> Result<String> {
     for &i in wrong.iter().take(MISTAKES) {
         let Some(pixels) = test.image(i) else { continue };
         let png = STANDARD.encode(encode_png(&picture_of(pixels, test.shape))?);
-        let name = |class: u8| escape(classes.get(usize::from(class)).map_or("?", String::as_str));
+        let name = |class: Label| escape(classes.get(usize::from(class)).map_or("?", String::as_str));
         let (label, prediction) = (name(test.labels[i]), name(evaluation.predictions[i]));
         items += &format!(
             "<li><img src=\"data:image/png;base64,{png}\" alt=\"test image {i}, {label}\">said {prediction}, \

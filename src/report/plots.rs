@@ -265,25 +265,30 @@ fn draw_confusion<B: DrawingBackend>(
     root.draw(&Text::new(title.to_string(), (s(450.0), s(26.0)), text(20.0, &BLACK, HPos::Center, VPos::Center)))?;
     let (left, top, side) = (250.0, 52.0, 380.0 / classes.len().max(1) as f64);
     let small = (side * 0.36).min(13.0);
+    // Of many classes only the pattern can be seen.
+    let readable = side > 8.0;
+    let gap = if readable { 1.0 } else { 0.0 };
     for (row, (class, counts)) in classes.iter().zip(counts).enumerate() {
         let total = counts.iter().sum::<u64>().max(1) as f64;
         let y = top + row as f64 * side;
-        let label = text(small.max(8.0), &BLACK, HPos::Right, VPos::Center);
-        root.draw(&Text::new(class.clone(), (s(left - 8.0), s(y + side / 2.0)), label))?;
-        for (column, &count) in counts.iter().enumerate() {
+        if readable {
+            let label = text(small.max(8.0), &BLACK, HPos::Right, VPos::Center);
+            root.draw(&Text::new(class.clone(), (s(left - 8.0), s(y + side / 2.0)), label))?;
+        }
+        for (column, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
             let (x, share) = (left + column as f64 * side, count as f64 / total);
             // The square root lets a handful of mistakes be seen beside a thousand hits.
             let colour = if row == column { COLOURS[0] } else { COLOURS[1] }.mix(share.sqrt());
-            let corners = [(s(x), s(y)), (s(x + side) - s(1.0), s(y + side) - s(1.0))];
+            let corners = [(s(x), s(y)), (s(x + side) - s(gap), s(y + side) - s(gap))];
             root.draw(&Rectangle::new(corners, colour.filled()))?;
-            if count > 0 {
+            if readable {
                 let ink = if share > 0.3 { WHITE } else { BLACK };
                 let style = text(small, &ink, HPos::Center, VPos::Center);
                 root.draw(&Text::new(count.to_string(), (s(x + side / 2.0), s(y + side / 2.0)), style))?;
             }
         }
     }
-    for (column, class) in classes.iter().enumerate() {
+    for (column, class) in classes.iter().enumerate().filter(|_| readable) {
         let style = text(small.max(8.0), &BLACK, HPos::Center, VPos::Top);
         root.draw(&Text::new(class.clone(), (s(left + (column as f64 + 0.5) * side), s(top + 386.0)), style))?;
     }
@@ -320,5 +325,7 @@ mod tests {
         lines("nan", "y", &[nan]).unwrap();
         confusion("none", &[], &[]).unwrap();
         confusion("two", &["a".into(), "b".into()], &[vec![9, 1], vec![0, 0]]).unwrap();
+        let many = |n: usize| confusion("many", &vec!["class".into(); n], &vec![vec![1; n]; n]).unwrap().svg;
+        assert!(many(20).contains("class") && !many(60).contains("class"), "what cannot be read is not written");
     }
 }

@@ -13,7 +13,7 @@ use super::order::{OnDevice, epoch_rng, permutation};
 use super::photo::Photo;
 use crate::compute::shaders::{Source, Wgsl};
 use crate::compute::{DeviceInfo, cpu, is_cpu};
-use crate::data::{ImageShape, Split};
+use crate::data::{ImageShape, Label, Split};
 use crate::recipe::Augment;
 
 pub use super::order::Order;
@@ -32,7 +32,7 @@ pub struct Batch {
 /// A split, resident where the model runs.
 pub struct DeviceSplit {
     pixels: Pixels,
-    labels: Vec<u8>,
+    labels: Vec<Label>,
     device_labels: Tensor<1, Int>,
     shape: ImageShape,
     device: Device,
@@ -138,7 +138,7 @@ impl DeviceSplit {
     }
 
     /// The labels, on the host.
-    pub fn labels(&self) -> &[u8] {
+    pub fn labels(&self) -> &[Label] {
         &self.labels
     }
 
@@ -241,7 +241,7 @@ impl DeviceSplit {
     /// A small split of some images of this one, whose bytes are `rows`, so many each.
     fn holding(&self, images: &[i32], rows: Vec<u8>, padded: usize) -> Self {
         let n = images.len();
-        let labels: Vec<u8> = images.iter().map(|&image| self.labels[image as usize]).collect();
+        let labels: Vec<Label> = images.iter().map(|&image| self.labels[image as usize]).collect();
         let device_labels = on_device(&labels, &self.device);
         let pixels = if is_cpu(&self.device) {
             Pixels::Host(rows.into())
@@ -281,7 +281,7 @@ impl DeviceSplit {
 }
 
 /// Labels as numbers on a device, `[n]`.
-fn on_device(labels: &[u8], device: &Device) -> Tensor<1, Int> {
+fn on_device(labels: &[Label], device: &Device) -> Tensor<1, Int> {
     let numbers: Vec<i32> = labels.iter().map(|&label| i32::from(label)).collect();
     Tensor::from_data(TensorData::new(numbers, [labels.len()]), device)
 }
@@ -313,7 +313,7 @@ mod tests {
     fn split(n: usize, len: usize) -> Split {
         let shape = ImageShape { channels: 1, height: 1, width: len };
         let pixels = (0..n * len).map(|i| (i * 37 % 256) as u8).collect();
-        Split { pixels, labels: (0..n).map(|i| (i % 10) as u8).collect(), shape }
+        Split { pixels, labels: (0..n).map(|i| (i % 10) as Label).collect(), shape }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::control::{StepControl, Uninterrupted};
 use crate::compute::peers::{Peers, from_bytes, part, to_bytes};
 use crate::compute::shaders::VALUES_PER_IMAGE;
 use crate::compute::{LossKind, read};
+use crate::data::Label;
 use crate::error::{Error, Result};
 use crate::network::Model;
 use crate::recipe::Views;
@@ -53,7 +54,7 @@ pub struct Evaluation {
     /// Share of images whose most probable class is theirs, in percent.
     pub accuracy: f64,
     /// The most probable class of every image, in order.
-    pub predictions: Vec<u8>,
+    pub predictions: Vec<Label>,
     /// The probability of that class, of every image.
     pub confidences: Vec<f32>,
     /// `confusion[label][prediction]` images.
@@ -162,7 +163,7 @@ fn measured(logits: Tensor<2>, labels: Tensor<1, Int>, loss: LossKind) -> [Tenso
 /// What came back from the device.
 struct Measured {
     loss: f64,
-    predictions: Vec<u8>,
+    predictions: Vec<Label>,
     confidences: Vec<f32>,
 }
 
@@ -173,7 +174,7 @@ impl Measured {
         let images = values.len() / VALUES_PER_IMAGE;
         Self {
             loss: column(2).map(|&loss| f64::from(loss)).sum::<f64>() / images as f64,
-            predictions: column(0).map(|&class| class as u8).collect(),
+            predictions: column(0).map(|&class| class as Label).collect(),
             confidences: column(1).copied().collect(),
         }
     }
@@ -184,21 +185,23 @@ impl Measured {
         let (predictions, confidences) = images.split_at(images.len() / 2);
         Self {
             loss: weighted_mean(losses, sizes),
-            predictions: predictions.iter().map(|&class| class as u8).collect(),
+            predictions: predictions.iter().map(|&class| class as Label).collect(),
             confidences: confidences.to_vec(),
         }
     }
 
     /// What all ranks measured, one share behind the other.
     fn with_those_of(self, ranks: &Peers) -> Result<Self> {
-        let bytes = [&self.loss.to_le_bytes(), &self.predictions[..], &to_bytes(&self.confidences)].concat();
+        let predictions: Vec<u8> = self.predictions.iter().flat_map(|class| class.to_le_bytes()).collect();
+        let bytes = [&self.loss.to_le_bytes(), &predictions[..], &to_bytes(&self.confidences)].concat();
         let mut all = Self { loss: 0.0, predictions: Vec::new(), confidences: Vec::new() };
         for bytes in ranks.gather(bytes)? {
             let (loss, rest) = bytes.split_first_chunk().unwrap_or((&[0; 8], &[]));
-            // A byte for the class of an image, and four for its probability.
-            let (predictions, confidences) = rest.split_at(rest.len() / 5);
+            // Two bytes for the class of an image, and four for its probability.
+            let (predictions, confidences) = rest.split_at(rest.len() / 3);
+            let predictions = predictions.as_chunks().0;
             all.loss += f64::from_le_bytes(*loss) * predictions.len() as f64;
-            all.predictions.extend(predictions);
+            all.predictions.extend(predictions.iter().map(|bytes| Label::from_le_bytes(*bytes)));
             all.confidences.extend(from_bytes(confidences));
         }
         all.loss /= all.predictions.len() as f64;
@@ -229,7 +232,7 @@ mod tests {
         let shape = ImageShape { channels: 1, height: 4, width: 4 };
         let split = Split {
             pixels: (0..23 * 16).map(|i| (i * 89 % 256) as u8).collect(),
-            labels: (0..23).map(|i| (i % 3) as u8).collect(),
+            labels: (0..23).map(|i| (i % 3) as Label).collect(),
             shape,
         };
         let recipe = Recipe::preset("linear_v1-bn-ce").unwrap();

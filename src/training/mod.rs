@@ -3,6 +3,7 @@
 mod ahead;
 mod augmentation;
 pub mod batches;
+mod buckets;
 mod clock;
 mod control;
 mod events;

@@ -279,13 +279,16 @@ fn check_batches(n: usize, size: usize, network: &Network) -> Result<()> {
 mod tests {
     use super::*;
     use crate::compute::cpu_info;
-    use crate::data::{ImageShape, Split};
+    use crate::data::{ImageShape, Label, Split};
     use crate::network::Architecture;
 
     fn data(n: usize, side: usize) -> Arc<Dataset> {
         let shape = ImageShape { channels: 1, height: side, width: side };
-        let split =
-            Split { pixels: vec![7; n * shape.len()].into(), labels: (0..n).map(|i| (i % 2) as u8).collect(), shape };
+        let split = Split {
+            pixels: vec![7; n * shape.len()].into(),
+            labels: (0..n).map(|i| (i % 2) as Label).collect(),
+            shape,
+        };
         Arc::new(Dataset::new(split.clone(), split, vec!["a".into(), "b".into()]).unwrap())
     }
 

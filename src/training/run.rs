@@ -133,7 +133,7 @@ impl<'a, 'o> Run<'a, 'o> {
     ) -> Result<Self> {
         Ok(Self {
             replicas: Replicas::start(plan, devices)?,
-            together: Together::new(devices, plan.optimizer()),
+            together: Together::new(devices, plan),
             resident: None,
             train_set: Rc::new(plan.place_train_set(devices.main(), devices.info())),
             test_set: plan.place(plan.test(), devices.main(), devices.info()),

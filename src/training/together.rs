@@ -1,16 +1,19 @@
 //! Training over the ranks of a job: each computes its share of every batch, the gradients meet in a sum that all get, and every
 //! rank takes the same step. So all have the same weights, and none is the main one.
 //!
-//! As PyTorch's `DistributedDataParallel`, with one vector a step. What a rank has to say beside its gradients travels with
+//! As PyTorch's `DistributedDataParallel`. What a rank has to say beside its gradients travels with
 //! them: its loss, whether a signal came, and whether the first rank wants to save.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::{Gradients, Tensor};
 
+use super::Plan;
+use super::buckets::Buckets;
 use super::state::{Progress, TrainState};
 use crate::compute::peers::{Peers, from_bytes, to_bytes};
-use crate::compute::{AdapterKind, Devices, failure, read, write};
+use crate::compute::{AdapterKind, Devices, read, write};
 use crate::data::{Dataset, Split, fnv_1a};
 use crate::error::{Error, ErrorKind, Result};
 use crate::network::flat::Cursor;
@@ -22,8 +25,10 @@ pub(super) struct Together {
     peers: Peers,
     /// Whether all devices compute the same to the last bit.
     alike: bool,
-    /// Whether all of them are CPUs.
-    on_cpus: bool,
+    /// The way of gradients where all of them are CPUs. Elsewhere every read waits for the device, and one is enough.
+    buckets: Option<Arc<Buckets>>,
+    /// Whether a layer's gradients go while those of others are computed.
+    early: bool,
     /// The signal that one of the ranks was given, once all know of it.
     signal: AtomicUsize,
 }
@@ -38,20 +43,20 @@ pub(super) struct Total {
     pub due: bool,
 }
 
-/// What travels behind the gradients: the loss, a signal's number, who heard one, and the wish to save.
+/// What travels before the gradients: the loss, a signal's number, who heard one, and the wish to save.
 const BESIDE: usize = 4;
-/// Gradients of fewer values than this travel with their neighbours: below it, a message costs more to start than to send. One is
-/// under way while the next is made ready.
-const BUCKET: usize = 1 << 18;
 
 impl Together {
     /// The ranks that a process trains with; none where it trains by itself.
-    pub fn new(devices: &Devices, optimizer: OptimizerConfig) -> Option<Self> {
+    pub fn new(devices: &Devices, plan: &Plan) -> Option<Self> {
         let peers = devices.ranks()?.clone();
         // Muon multiplies matrices, by kernels that a device may have chosen for itself.
-        let alike = devices.are_alike() && !matches!(optimizer, OptimizerConfig::Muon { .. });
+        let alike = devices.are_alike() && !matches!(plan.optimizer(), OptimizerConfig::Muon { .. });
         let on_cpus = devices.info().each().iter().all(|info| info.kind == AdapterKind::Cpu);
-        Some(Self { peers, alike, on_cpus, signal: AtomicUsize::new(0) })
+        let buckets = on_cpus.then(|| Arc::new(Buckets::new(peers.clone())));
+        // Where batches are normalized together, ranks exchange something else within the backward pass, and all of them have to
+        // do everything in the same order.
+        Some(Self { peers, alike, buckets, early: !plan.shares_statistics(), signal: AtomicUsize::new(0) })
     }
 
     /// Brings every rank to where the first one stands: its weights, its optimizer and its progress.
@@ -76,6 +81,9 @@ impl Together {
             state.progress =
                 serde_json::from_slice::<Progress>(&progress).map_err(|e| Error::invalid(e.to_string()))?;
         }
+        if let (Some(buckets), true) = (&self.buckets, self.early) {
+            state.model = state.model.heard_by(Arc::clone(buckets) as _);
+        }
         Ok(state)
     }
 
@@ -92,25 +100,25 @@ impl Together {
         signal: usize,
         due: bool,
     ) -> Result<Total> {
-        let mut parts = flat::gradient_parts(model, gradients);
         let device = loss.device();
         let first = self.peers.rank() == 0;
         let said = [signal as f32, f32::from(signal > 0), f32::from(due && first)];
-        parts.push(Tensor::cat(vec![loss, Tensor::from_data(said, &device)], 0));
-        let vectors = flat::joined(parts, if self.on_cpus { BUCKET } else { usize::MAX });
-        let values = |tensor: Tensor<1>| tensor.into_data().try_into_vec().map_err(|e| failure::device(&e));
-        let mut sums = if self.on_cpus {
-            self.peers.sum_each(&mut vectors.into_iter().map(values))?
-        } else {
-            vec![self.peers.sum(read(Tensor::cat(vectors, 0)).await?)?]
+        let said = Tensor::cat(vec![loss, Tensor::from_data(said, &device)], 0);
+        let sums = match &self.buckets {
+            Some(buckets) => buckets.finish(model, gradients, said)?,
+            None => {
+                let all = Tensor::cat(vec![said, flat::gradients(model, gradients)], 0);
+                vec![self.peers.sum(read(all).await?)?]
+            }
         };
-        let last = sums.last_mut().map_or_else(Vec::new, |last| last.split_off(last.len() - BESIDE));
-        let [loss, signals, heard, due] = *last.first_chunk().unwrap_or(&[f32::NAN; BESIDE]);
+        let [loss, signals, heard, due] =
+            *sums.first().and_then(|sums| sums.first_chunk()).unwrap_or(&[f32::NAN; BESIDE]);
         if heard > 0.0 {
             self.signal.store((signals / heard) as usize, Ordering::Relaxed); // all were given the same
         }
-        let sums = sums.into_iter().filter(|values| !values.is_empty());
-        Ok(Total { gradients: Cursor::new(sums.map(|sums| write(sums, &device))), loss, due: due > 0.0 })
+        let mut gradients = Cursor::new(sums.into_iter().map(|sums| write(sums, &device)));
+        let _ = gradients.take([BESIDE]);
+        Ok(Total { gradients, loss, due: due > 0.0 })
     }
 
     /// The signal that all ranks know of; 0 where there is none.
@@ -167,7 +175,8 @@ fn sketch(data: &Dataset) -> u64 {
     let of_split = |split: &Split| {
         let some = (0..split.len()).step_by(split.len().div_ceil(LOOKED_AT));
         let pixels = some.filter_map(|image| split.image(image)).flatten();
-        split.labels.iter().chain(pixels).map(|&byte| u32::from(byte)).collect::<Vec<_>>()
+        let labels = split.labels.iter().map(|&label| u32::from(label));
+        labels.chain(pixels.map(|&byte| u32::from(byte))).collect::<Vec<_>>()
     };
     fnv_1a([of_split(&data.train), of_split(&data.test)].concat().into_iter())
 }

@@ -12,7 +12,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::compute::shaders::{Gpu, Layout, Source, Tile, TileGrid, draw_on_cpu};
-use crate::data::{Dataset, Split};
+use crate::data::{Dataset, Label, Split};
 use crate::error::{Error, ErrorKind, Result};
 use crate::report::plots::{Series, draw_lines, failed, use_font};
 use crate::training::batches::DeviceSplit;
@@ -47,7 +47,7 @@ struct State {
     /// Positions of the current batch in the train split.
     batch: Vec<i32>,
     /// The predicted class of every test image, after the last epoch.
-    predictions: Vec<u8>,
+    predictions: Vec<Label>,
     finished: bool,
     /// The run failed or was interrupted: there is nothing more to show.
     closing: bool,
@@ -202,7 +202,7 @@ fn row(
     top: u32,
     (split, on_gpu): (&Split, Option<(&TileGrid, &Source)>),
     indices: &[usize],
-    caption: impl Fn(u8, usize) -> (String, RGBColor),
+    caption: impl Fn(Label, usize) -> (String, RGBColor),
 ) -> Result<()> {
     let labelled = indices.iter().filter_map(|&index| Some((index, caption(*split.labels.get(index)?, index))));
     let labelled: Vec<(usize, (String, RGBColor))> = labelled.collect();
@@ -247,7 +247,7 @@ fn text(
     area.draw(&Text::new(words.to_string(), (x, y), style)).map_err(failed)
 }
 
-fn name_of(dataset: &Dataset, class: u8) -> String {
+fn name_of(dataset: &Dataset, class: Label) -> String {
     dataset.classes.get(usize::from(class)).cloned().unwrap_or_default()
 }
 

@@ -23,7 +23,7 @@
  * }} Epoch
  */
 /** @typedef {{ name: string, blob: Blob }} DataFile */
-/** @typedef {{ accuracy: number, classes: Uint8Array, confidences: Float32Array }} Classified */
+/** @typedef {{ accuracy: number, classes: Uint16Array, confidences: Float32Array }} Classified */
 /**
  * The curves of a run: losses by epoch, and its epochs.
  * @typedef {{ name: string, losses: [number, number][], history: Epoch[] }} Curves
@@ -75,7 +75,7 @@ const first = {
  *     replayed: boolean, loaded: number, testing?: string,
  *   },
  *   data: {
- *     identity: string, name: string, shape: Shape, classes: string[], labels: Uint8Array, train: number, test: number,
+ *     identity: string, name: string, shape: Shape, classes: string[], labels: Uint16Array, train: number, test: number,
  *     drawnBy: string,
  *   } | null,
  *   models: Model[],

@@ -88,7 +88,7 @@ const calls = {
    * @param {string} name
    * @param {string[]} classes
    * @param {Uint8Array} pixels
-   * @param {Uint8Array} labels
+   * @param {Uint16Array} labels
    * @returns {DataInfo}
    */
   load_pictures: (name, classes, pixels, labels) => JSON.parse(session.load_pictures(name, classes, pixels, labels)),

@@ -25,7 +25,7 @@ pub struct Classified {
     /// Share of the images whose class it recognizes, in percent.
     pub accuracy: f64,
     /// The most probable class of every image.
-    pub classes: Vec<u8>,
+    pub classes: Vec<u16>,
     /// The probability of that class, for every image.
     pub confidences: Vec<f32>,
 }

@@ -174,7 +174,7 @@ impl Session {
         name: &str,
         classes: Vec<String>,
         pixels: &[u8],
-        labels: Vec<u8>,
+        labels: Vec<u16>,
     ) -> Result<String, JsError> {
         let pictures = pixels.chunks(shape_of(true).len()).map(<[u8]>::to_vec).zip(labels).collect();
         self.take_data(name, dataset(pictures, classes).map_err(thrown)?)
@@ -194,7 +194,7 @@ impl Session {
     }
 
     /// Labels of the test images.
-    pub fn test_labels(&self) -> Result<Vec<u8>, JsError> {
+    pub fn test_labels(&self) -> Result<Vec<u16>, JsError> {
         Ok(self.data()?.dataset.test.labels.clone())
     }
 

@@ -6,6 +6,7 @@
 //! of its own, [`tinderbox_kernels`], which knows nothing of burn.
 
 mod conv;
+mod early;
 mod gather;
 mod gelu;
 mod linear;
@@ -15,6 +16,7 @@ mod norm;
 mod tensors;
 
 pub use conv::{Prepared, convolve};
+pub use early::{Announcement, Listener};
 pub use gather::gather;
 pub use gelu::gelu;
 pub use linear::linear;

@@ -15,7 +15,7 @@ use tinderbox_kernels::Buffer;
 /// burn-flex's tensor.
 pub(super) type Primitive = <Flex as BackendTypes>::FloatTensorPrimitive;
 /// The backend that tracks gradients.
-type Tracked = Autodiff<Flex, NoCheckpointing>;
+pub(super) type Tracked = Autodiff<Flex, NoCheckpointing>;
 
 /// Images with their channels last in memory; clones share them.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use crate::data::dataset::{Dataset, ImageShape, Split};
+use crate::data::dataset::{Dataset, ImageShape, Label, Split};
 use crate::error::{Error, Result};
 
 /// The shape of every image.
@@ -28,7 +28,7 @@ pub struct Parts {
 #[derive(Debug, Default)]
 struct Images {
     pixels: Vec<u8>,
-    labels: Vec<u8>,
+    labels: Vec<Label>,
 }
 
 impl Parts {
@@ -123,7 +123,7 @@ impl Images {
                 let message = format!("offset {}: expected a label from 0 to 9, found {label}", i * RECORD);
                 return Err(Error::invalid(message));
             }
-            self.labels.push(label);
+            self.labels.push(label.into());
             self.pixels.extend_from_slice(pixels);
         }
         Ok(())

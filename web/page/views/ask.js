@@ -13,6 +13,9 @@ import { look } from './inside.js';
 /** @typedef {import('../worker.js').Answer} Answer */
 
 const SIDE = 280;
+/** With more classes than `ALL_SHOWN`, an answer shows the `MOST_SHOWN` most probable ones. */
+const ALL_SHOWN = 30,
+  MOST_SHOWN = 10;
 /** Whether the model at hand takes pictures in colour, which cannot be drawn. */
 let inColour = false;
 const pad = $('pad'),
@@ -207,8 +210,7 @@ function showAnswers(models, answers) {
       const bars = element(
         'ol',
         { className: 'bars' },
-        ...about.classes.map((name, c) => {
-          const probability = answers[i].probabilities[c];
+        ...mostProbable(about.classes, answers[i].probabilities).map(([name, probability]) => {
           const meter = element('meter', { value: probability, ariaLabel: words.ask.probability(name) });
           return element('li', {}, element('span', name), meter, element('span', words.percent(100 * probability, 1)));
         }),
@@ -220,6 +222,18 @@ function showAnswers(models, answers) {
       return column;
     }),
   );
+}
+
+/**
+ * All classes with their probabilities in their order; of many, the most probable first.
+ * @param {string[]} classes
+ * @param {number[] | Float32Array} probabilities
+ * @returns {[string, number][]}
+ */
+function mostProbable(classes, probabilities) {
+  /** @type {[string, number][]} */
+  const all = classes.map((name, c) => [name, probabilities[c]]);
+  return all.length > ALL_SHOWN ? all.sort((one, other) => other[1] - one[1]).slice(0, MOST_SHOWN) : all;
 }
 
 $('models').onchange = guarded(() => chooseAndKeep(Number($('models').value)));

@@ -361,7 +361,7 @@ async function load(classes) {
     all.set(pixels, at);
     at += pixels.length;
   }
-  const labels = Uint8Array.from(classes.flatMap(({ pictures }, label) => pictures.map(() => label)));
+  const labels = Uint16Array.from(classes.flatMap(({ pictures }, label) => pictures.map(() => label)));
   return ask('load_pictures', [words.pictures.own, classes.map(({ name }) => name), all, labels]);
 }
 
