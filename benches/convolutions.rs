@@ -3,7 +3,7 @@
 //!     cargo bench --bench convolutions [-- BATCH]
 //!
 //! Every 3x3 convolution by Winograd's scheme (`fast`), as it is defined (`exact`), and as burn computes it; then what
-//! follows it, normalization, ReLU and pooling. Times are medians, forward and backward, in turn; errors are the root of the
+//! follows it, normalization, ReLU and pooling. Then some with a stride. Times are medians, forward and backward, in turn; errors are the root of the
 //! mean square against double precision, relative to the values, of sixteen images.
 
 use std::time::Instant;
@@ -24,6 +24,8 @@ const LAYERS: [[usize; 4]; 8] = [
     [512, 512, 2, 1],
     [512, 512, 2, 2],
 ];
+/// Inputs, outputs, pixels a side, the side of the kernel, and its stride.
+const STRIDED: [[usize; 5]; 4] = [[3, 64, 64, 7, 2], [64, 128, 32, 3, 2], [64, 128, 32, 1, 2], [16, 64, 32, 4, 4]];
 const WAYS: [&str; 3] = ["fast", "exact", "burn"];
 const ROUNDS: usize = 5;
 /// Images that errors are measured with.
@@ -38,6 +40,12 @@ fn main() {
     for layer in LAYERS {
         let cells = times(layer, batch);
         println!("| {} | {} |", name(layer), cells.join(" | "));
+    }
+    println!("\n| with a stride | ours | burn |\n|---|---|---|");
+    for layer in STRIDED {
+        let [inputs, outputs, side, kernel, stride] = layer;
+        let cells = strided_times(layer, batch);
+        println!("| {inputs} to {outputs}, {side}x{side}, kernel {kernel}, stride {stride} | {} |", cells.join(" | "));
     }
     println!(
         "\n| error | forward fast | exact | burn | images' gradient fast | exact | burn | weights' fast | exact | burn |"
@@ -60,29 +68,47 @@ fn random(shape: [usize; 4], bound: f64) -> Tensor<4> {
 fn by(way: &str, x: &Tensor<4>, weights: &Tensor<4>) -> Tensor<4> {
     match way {
         "burn" => conv2d(x.clone(), weights.clone(), None, ConvOptions::new([1, 1], [1, 1], [1, 1], 1)),
-        way => convolve(x, weights, None, 1, way == "exact", &Prepared::default()).expect("the CPU"),
+        way => convolve(x, weights, None, (1, 1), way == "exact", &Prepared::default()).expect("the CPU"),
     }
+}
+
+/// Images with their channels last, as our operations leave them.
+fn images(batch: usize, channels: usize, side: usize) -> Tensor<4> {
+    let last = random([batch, side, side, channels], 1.0).inner().permute([0, 3, 1, 2]);
+    Tensor::from_inner(last).require_grad()
+}
+
+/// Median times of our convolution with a stride, and of burn's, as forward + backward.
+fn strided_times([inputs, outputs, side, kernel, stride]: [usize; 5], batch: usize) -> Vec<String> {
+    let (x, weights) = (images(batch, inputs, side), random([outputs, inputs, kernel, kernel], 0.1));
+    let padding = (kernel - 1) / 2;
+    let options = || ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1);
+    let ours = || convolve(&x, &weights, None, (stride, padding), false, &Prepared::default()).expect("the CPU");
+    let burn = || conv2d(x.clone(), weights.clone(), None, options());
+    in_turns(&[&ours, &burn])
 }
 
 /// Median times of every way, and of what follows the convolution, as forward + backward.
 fn times([inputs, outputs, side, pool]: [usize; 4], batch: usize) -> Vec<String> {
-    // Channels last, as our operations leave them.
-    let last = |channels| random([batch, side, side, channels], 1.0).inner().permute([0, 3, 1, 2]);
-    let images = |channels| Tensor::from_inner(last(channels)).require_grad();
+    let images = |channels| images(batch, channels, side);
     let (x, y, weights) = (images(inputs), images(outputs), random([outputs, inputs, 3, 3], 0.1));
     let [gamma, beta] = [1.0, 0.0].map(|v| Tensor::<1>::full([outputs], v, &Device::flex().autodiff()).require_grad());
-    let mut seconds = vec![[Vec::new(), Vec::new()]; WAYS.len() + 1];
+    let [fast, exact, burn] = WAYS.map(|way| {
+        let (x, weights) = (&x, &weights);
+        move || by(way, x, weights)
+    });
+    let after = After { activation: Activation::Relu, side: pool };
+    let follows = || norm_train(&y, [&gamma, &beta], 1e-5, after).expect("the CPU").output;
+    in_turns(&[&fast, &exact, &burn, &follows])
+}
+
+/// Median times of some operations, in turn, as forward + backward.
+fn in_turns(operations: &[&dyn Fn() -> Tensor<4>]) -> Vec<String> {
+    let mut seconds = vec![[Vec::new(), Vec::new()]; operations.len()];
     for _ in 0..ROUNDS {
-        for (i, [forward, backward]) in seconds.iter_mut().enumerate() {
+        for (operation, [forward, backward]) in operations.iter().zip(&mut seconds) {
             let start = Instant::now();
-            let out = match WAYS.get(i) {
-                Some(way) => by(way, &x, &weights),
-                None => {
-                    norm_train(&y, [&gamma, &beta], 1e-5, After { activation: Activation::Relu, side: pool })
-                        .expect("the CPU")
-                        .output
-                }
-            };
+            let out = operation();
             forward.push(start.elapsed().as_secs_f64());
             let start = Instant::now();
             let gradients = out.backward(); // from a gradient of ones

@@ -5,7 +5,8 @@
 //!
 //! It times the sum that all get over vectors of several lengths, and fits the usual model to it: latency and bandwidth of a
 //! message (Thakur et al., 2005). With the measured computation it predicts steps on other numbers of ranks, 2 to 256 unless
-//! some are named, each with its own core: strong scaling shares the batch out, weak scaling gives each rank a whole one.
+//! some are named, each with its own core, as if the sum came behind the computation: strong scaling shares the batch out,
+//! weak scaling gives each rank a whole one.
 //! `benches/ranks_network.py` puts ranks on machines with a network between them that is as slow as one likes.
 
 use std::sync::Arc;

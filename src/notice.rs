@@ -26,6 +26,8 @@ pub enum Notice {
         /// All files.
         files: usize,
     },
+    /// Another program decodes the same pictures; they are waited for.
+    OthersDecode,
     /// So many pictures were decoded into one file, which the next start finds.
     Packed(usize),
     /// Decoded pictures are not kept in a file, and why; they stay in memory.

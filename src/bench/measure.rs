@@ -197,7 +197,7 @@ impl<'a> Bench<'a> {
             let options = || ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
             let maps = || {
                 let on_gpu = || shaders::convolve(&x, &w, 1, Way::Fastest);
-                let ours = cpu::convolve(&x, &w, None, 1, false, &prepared).or_else(on_gpu);
+                let ours = cpu::convolve(&x, &w, None, (1, 1), false, &prepared).or_else(on_gpu);
                 let maps = ours.unwrap_or_else(|| conv2d(x.clone(), w.clone(), None, options()));
                 if on_cpu { maps.permute([0, 2, 3, 1]) } else { maps }.flatten::<1>(0, 3)
             };

@@ -95,6 +95,7 @@ pub fn notice(notice: &Notice) -> String {
         }
         Notice::LeftOut(e) => format!("warning: left out: {}", error(e)),
         Notice::LeftOutMore(count) => format!("warning: left out {count} more files"),
+        Notice::OthersDecode => "another program decodes these pictures: waiting for it".into(),
         Notice::Packed(count) => format!(
             "notice: {} decoded pictures are kept for the next start; `tinderbox cache` shows how much that is, and removes it",
             thousands(*count as u64)

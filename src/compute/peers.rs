@@ -6,8 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The exchange of values between the members of a group. All members call the same methods in the same order; each call
-/// returns when all have made it.
+/// The exchange of values between the members of a group. All members call the same methods in the same order; each call but
+/// [`post`](Self::post) returns when all have made it.
 pub trait Exchange: fmt::Debug + Send + Sync {
     /// The place of this member in the group, counted from 0.
     fn rank(&self) -> usize;

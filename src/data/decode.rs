@@ -30,7 +30,14 @@ pub(super) fn load(listing: Listing<'_>, side: usize, notices: Notices<'_>) -> R
     let bytes = files as u64 * shape.len() as u64;
     let key = (bytes >= PACKED_FROM).then(|| packed::key(&listing, side));
     let done = |dataset| Ok(Loaded { dataset, origin: Origin::Folder(listing.from.into()) });
-    if let Some((known, left_out)) = key.as_deref().and_then(packed::open) {
+    let find = || key.as_deref().and_then(packed::open);
+    let mut turn = None;
+    let kept = find().or_else(|| {
+        // Who has to decode takes the turn, and may find that another process has decoded meanwhile.
+        turn = key.as_deref().and_then(|key| packed::turn(key, || notices(Notice::OthersDecode)));
+        find()
+    });
+    if let Some((known, left_out)) = kept {
         tell_left_out(left_out.into_iter().map(Error::invalid).collect(), notices);
         return done(known);
     }
@@ -38,6 +45,7 @@ pub(super) fn load(listing: Listing<'_>, side: usize, notices: Notices<'_>) -> R
         Ok(packing) => packing,
         Err(why) => {
             notices(Notice::NotPacked(why));
+            turn = None; // nobody else gains by waiting
             None
         }
     };
@@ -48,19 +56,11 @@ pub(super) fn load(listing: Listing<'_>, side: usize, notices: Notices<'_>) -> R
     // What the system refused once it may give the next time.
     let passes = broken.iter().any(|error| error.kind() == ErrorKind::Io);
     tell_left_out(broken, notices);
-    if train.labels.is_empty() || test.labels.is_empty() {
-        let message = format!(
-            "{} train and {} test images could be read, {} files could not: {}",
-            train.labels.len(),
-            test.labels.len(),
-            count,
-            listing.wanted
-        );
-        return Err(Error::invalid_file(listing.from, message));
-    }
+    check_counts([&train, &test], count, &listing)?;
     if let Some(packing) = packing {
         let labels = [train.labels, test.labels];
         let dataset = packing.finish(shape, colour, labels, listing.classes.clone(), left_out)?;
+        drop(turn);
         match passes {
             true => packed::forget(key.as_deref().unwrap_or_default()),
             false => notices(Notice::Packed(files - count)),
@@ -77,6 +77,20 @@ pub(super) fn load(listing: Listing<'_>, side: usize, notices: Notices<'_>) -> R
     };
     let dataset = Dataset::new(split(train), split(test), listing.classes.clone());
     done(dataset.map_err(|e| e.in_file(listing.from))?)
+}
+
+/// Makes sure that there are pictures to train on and to test with, where so many files could not be read.
+fn check_counts([train, test]: [&Part; 2], unread: usize, listing: &Listing<'_>) -> Result<()> {
+    if !train.labels.is_empty() && !test.labels.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "{} train and {} test images could be read, {unread} files could not: {}",
+        train.labels.len(),
+        test.labels.len(),
+        listing.wanted
+    );
+    Err(Error::invalid_file(listing.from, message))
 }
 
 /// Names files that were left out.

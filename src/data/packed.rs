@@ -6,7 +6,7 @@
 //! that one of the right name is whole. Its name is a hash of the names, sizes and times of all picture files, so pictures that
 //! change are decoded anew.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,6 +23,7 @@ use crate::files::{make_folder, sha256};
 /// The end of every such file. Another number where a file is written in another way, or pictures are prepared in another.
 const MAGIC: &[u8; 8] = b"TBPIXEL1";
 const ENDING: &str = "pixels";
+const LOCK: &str = "lock";
 /// No description is longer, in bytes.
 const MOST_DESCRIPTION: u64 = 1 << 30;
 /// A file that nobody has written to for so long is not being written any more.
@@ -61,6 +62,29 @@ pub(super) fn open(key: &str) -> Option<(Dataset, Vec<String>)> {
     map_whole(&folder()?.join(key).with_extension(ENDING)).ok()
 }
 
+/// The turn to make the file of a name, until this is closed, however the process ends: other processes that want the same pictures
+/// wait, and find them made. None where the folder's disk knows no locks; then each makes its own. `wait` is told that another process
+/// has it.
+pub(super) fn turn(key: &str, wait: impl FnOnce()) -> Option<File> {
+    turn_in(&folder()?, key, wait)
+}
+
+/// The file that is locked stays: if it were removed, who waits for it would wait for another than who comes next.
+fn turn_in(folder: &Path, key: &str, wait: impl FnOnce()) -> Option<File> {
+    make_folder(folder).ok()?;
+    let file =
+        File::options().write(true).create(true).truncate(false).open(folder.join(key).with_extension(LOCK)).ok()?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            wait();
+            file.lock().ok()?;
+        }
+        Err(TryLockError::Error(_)) => return None,
+    }
+    Some(file)
+}
+
 /// Removes the file of a name, which stays as it is for who has it open.
 pub(super) fn forget(key: &str) {
     if let Some(folder) = folder() {
@@ -73,15 +97,22 @@ pub fn folder() -> Option<PathBuf> {
     Some(choose_base_strategy().ok()?.cache_dir().join("tinderbox").join("pictures"))
 }
 
+fn entries() -> impl Iterator<Item = fs::DirEntry> {
+    folder().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten()
+}
+
+fn ends_in(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|found| found == ending)
+}
+
 /// All files, the one that was used last at the end, with their bytes; without those that somebody writes just now.
 pub fn files() -> Vec<(PathBuf, u64)> {
-    let entries = folder().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
-    let mut files: Vec<_> = entries
+    let mut files: Vec<_> = entries()
         .filter_map(|entry| {
             let (path, found) = (entry.path(), entry.metadata().ok()?);
             let written = found.modified().ok()?;
-            let is_whole = path.extension().is_some_and(|ending| ending == ENDING);
-            let is_given_up = written.elapsed().is_ok_and(|since| since > GIVEN_UP);
+            let is_whole = ends_in(&path, ENDING);
+            let is_given_up = !ends_in(&path, LOCK) && written.elapsed().is_ok_and(|since| since > GIVEN_UP);
             (is_whole || is_given_up).then_some((written, (path, found.len())))
         })
         .collect();
@@ -97,6 +128,12 @@ pub fn clear() -> Result<(usize, u64)> {
     let files = files();
     for (path, _) in &files {
         fs::remove_file(path).map_err(|e| Error::io("remove", path, e))?;
+    }
+    for lock in entries().map(|entry| entry.path()).filter(|path| ends_in(path, LOCK)) {
+        let is_free = File::options().write(true).open(&lock).is_ok_and(|file| file.try_lock().is_ok());
+        if is_free {
+            let _ = fs::remove_file(lock); // an empty file that may stay
+        }
     }
     Ok((files.len(), files.iter().map(|(_, bytes)| bytes).sum()))
 }
@@ -251,4 +288,30 @@ fn map(file: &File) -> std::io::Result<Bytes> {
     // renamed when they are whole, and from then on only removed, which leaves a mapping as it is on a disk of this machine.
     let map = unsafe { memmap2::Mmap::map(file)? };
     Ok(Bytes::from_owner(map))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn only_one_at_a_time_makes_the_file_of_a_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let (waits, done) = (AtomicBool::new(false), AtomicBool::new(false));
+        let first = turn_in(dir.path(), "a", || unreachable!("nobody else has it")).unwrap();
+        drop(turn_in(dir.path(), "b", || unreachable!("another name")).unwrap());
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| {
+                let _turn = turn_in(dir.path(), "a", || waits.store(true, Ordering::SeqCst)).unwrap();
+                assert!(done.load(Ordering::SeqCst));
+            });
+            while !waits.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            done.store(true, Ordering::SeqCst);
+            drop(first);
+            second.join().unwrap();
+        });
+    }
 }

@@ -279,7 +279,8 @@ fn draw_confusion<B: DrawingBackend>(
             let (x, share) = (left + column as f64 * side, count as f64 / total);
             // The square root lets a handful of mistakes be seen beside a thousand hits.
             let colour = if row == column { COLOURS[0] } else { COLOURS[1] }.mix(share.sqrt());
-            let corners = [(s(x), s(y)), (s(x + side) - s(gap), s(y + side) - s(gap))];
+            let end = |start: f64| (s(start + side) - s(gap)).max(s(start) + 1); // a pixel at least
+            let corners = [(s(x), s(y)), (end(x), end(y))];
             root.draw(&Rectangle::new(corners, colour.filled()))?;
             if readable {
                 let ink = if share > 0.3 { WHITE } else { BLACK };

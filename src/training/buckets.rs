@@ -70,12 +70,13 @@ impl Step {
     /// Goes on with the gradients of the next group.
     fn take(&mut self, parts: Vec<Tensor<1>>, peers: &Peers) -> Result<()> {
         self.done += 1;
-        let parts = parts.into_iter().chain(std::mem::take(&mut self.open)).collect();
-        let mut buckets = flat::joined(parts, BUCKET);
-        if buckets.first().is_some_and(|first| first.dims()[0] < BUCKET) {
-            self.open = vec![buckets.remove(0)];
+        let mut parts: Vec<_> = parts.into_iter().chain(std::mem::take(&mut self.open)).collect();
+        let length = |part: &Tensor<1>| part.dims()[0];
+        let short = parts.iter().take_while(|part| length(part) < BUCKET).count();
+        if parts[..short].iter().map(length).sum::<usize>() < BUCKET {
+            self.open = parts.drain(..short).collect();
         }
-        buckets.into_iter().rev().try_for_each(|bucket| self.post(bucket, peers))
+        flat::joined(parts, BUCKET).into_iter().rev().try_for_each(|bucket| self.post(bucket, peers))
     }
 
     fn post(&mut self, bucket: Tensor<1>, peers: &Peers) -> Result<()> {

@@ -251,7 +251,10 @@ impl<'a, 'o> Run<'a, 'o> {
         let own = &shares[place];
         let noise = Noise::new(plan.seed(), epoch, step, own.range.start - range.start);
         let batch = self.train_set.batch(order, own.range.clone());
-        let (loss, gradients) = plan.step().gradients(&state.model, batch, noise, own.weight);
+        let (loss, gradients) = match &self.together {
+            Some(together) => plan.step().gradients(&together.sending(&state.model), batch, noise, own.weight),
+            None => plan.step().gradients(&state.model, batch, noise, own.weight),
+        };
         if let Some(together) = &self.together {
             let heard = self.stop.load(Ordering::Relaxed);
             let total = together.sum(&state.model, loss, gradients, heard, due).await?;

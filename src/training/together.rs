@@ -81,10 +81,16 @@ impl Together {
             state.progress =
                 serde_json::from_slice::<Progress>(&progress).map_err(|e| Error::invalid(e.to_string()))?;
         }
-        if let (Some(buckets), true) = (&self.buckets, self.early) {
-            state.model = state.model.heard_by(Arc::clone(buckets) as _);
-        }
         Ok(state)
+    }
+
+    /// The model for a step whose gradients are [summed](Self::sum): where that is worth while, they travel while others are
+    /// computed.
+    pub fn sending(&self, model: &Model) -> Model {
+        match &self.buckets {
+            Some(buckets) if self.early => model.clone().heard_by(Arc::clone(buckets) as _),
+            _ => model.clone(),
+        }
     }
 
     /// Adds up what the ranks computed of a step: gradients and loss `[1]`, each weighted by its share. `signal` is what this

@@ -4,7 +4,7 @@
  * The elements that are more than an HTMLElement, by their id.
  * @typedef {Record<'shuffle' | 'classify' | 'undo' | 'clear' | 'start' | 'pause' | 'step' | 'stop' | 'further' | 'save'
  *     | 'bench' | 'bench-save' | 'camera' | 'add-class' | 'use-pictures' | 'save-pictures'
- *     | 'cifar-sample' | 'empty-layers' | 'message-close', HTMLButtonElement>
+ *     | 'to-pictures' | 'cifar-sample' | 'empty-layers' | 'message-close', HTMLButtonElement>
  *   & Record<'device' | 'filter' | 'models' | 'preset' | 'add-layer', HTMLSelectElement>
  *   & Record<'pad' | 'seen', HTMLCanvasElement>
  *   & {

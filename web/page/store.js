@@ -75,7 +75,8 @@ const first = {
  *     replayed: boolean, loaded: number, testing?: string,
  *   },
  *   data: {
- *     identity: string, name: string, shape: Shape, classes: string[], labels: Uint16Array, train: number, test: number,
+ *     identity: string, name: string, shape: Shape, classes: string[], labels: Uint16Array,
+ *     train: number, test: number,
  *     drawnBy: string,
  *   } | null,
  *   models: Model[],

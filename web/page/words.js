@@ -53,6 +53,7 @@ export const words = {
     stop: 'Stop',
     further: 'Train further',
     furtherHelp: 'Begins with the weights of the network at hand, if it has the same layers',
+    toPictures: 'Train on pictures of your own',
     stepHelp: 'Makes one step of training and pauses',
     more: 'More of the recipe',
     network: 'The network',

@@ -1,4 +1,4 @@
-//! Convolutions with stride 1, and by which way.
+//! Convolutions, and by which way.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -12,22 +12,22 @@ use tinderbox_kernels::{Buffer, Kernel, Sizes};
 
 use super::tensors::{Maps, Primitive, contiguous, images, slice, track, tracked, untracked, vector};
 
-/// A convolution with stride 1 and `padding` zeros around, of images `[n, inputs, h, w]` with weights
+/// A convolution with this stride and so many zeros around, of images `[n, inputs, h, w]` with weights
 /// `[outputs, inputs, side, side]` and a bias `[outputs]`, if there is one, on the CPU backend, training or not; `None`
-/// elsewhere, and where whole sides of the kernel would see nothing but zeros. That of 3x3 pixels and a padding of 1 is computed
+/// elsewhere, and where whole sides of the kernel would see nothing but zeros. That of 3x3 pixels, a stride and a padding of 1 is computed
 /// by Winograd's schemes, whose rounding is a few times that of the definition, or `exact`ly as defined.
 pub fn convolve(
     x: &Tensor<4>,
     weights: &Tensor<4>,
     bias: Option<&Tensor<1>>,
-    padding: usize,
+    (stride, padding): (usize, usize),
     exact: bool,
     prepared: &Prepared,
 ) -> Option<Tensor<4>> {
     let training = weights.device().is_autodiff();
     let ([n, c, height, width], [outputs, inputs, side, columns]) = (x.dims(), weights.dims());
     debug_assert!(c == inputs && side == columns);
-    let sizes = Sizes { images: n, height, width, inputs, outputs, kernel: Kernel { side, padding } };
+    let sizes = Sizes { images: n, height, width, inputs, outputs, kernel: Kernel { side, padding, stride } };
     let [height, width] = sizes.sides_after().filter(|_| padding < side)?;
     let way = Way::of(sizes, exact);
     let maps = Maps::of(x)?;
@@ -156,28 +156,32 @@ mod tests {
             }
             let (x, weights) = (random([n, c, h, w], -1.0, 1.0), random([o, c, 3, 3], -1.0, 1.0));
             let bias = random([o], -1.0, 1.0);
-            is_burns(&x, &weights, &bias, 1);
+            is_burns(&x, &weights, &bias, (1, 1));
         }
     }
 
     #[test]
     fn kernels_of_any_side_are_burns_forward_and_backward() {
-        for ([n, c, o, h, w], side, padding) in [
-            ([3, 3, 24, 8, 8], 2, 0),
-            ([2, 5, 7, 6, 9], 5, 2),
-            ([4, 18, 33, 5, 5], 1, 0),
-            ([1, 2, 40, 7, 3], 3, 2),
-            ([2, 4, 3, 1, 4], 2, 1),
+        for ([n, c, o, h, w], side, (stride, padding)) in [
+            ([3, 3, 24, 8, 8], 2, (1, 0)),
+            ([2, 5, 7, 6, 9], 5, (1, 2)),
+            ([4, 18, 33, 5, 5], 1, (1, 0)),
+            ([1, 2, 40, 7, 3], 3, (1, 2)),
+            ([2, 4, 3, 1, 4], 2, (1, 1)),
+            ([3, 16, 33, 8, 8], 3, (2, 1)),
+            ([2, 5, 7, 9, 6], 5, (4, 2)),
+            ([40, 18, 20, 7, 7], 1, (2, 0)),
+            ([1, 2, 70, 8, 5], 2, (3, 0)),
         ] {
             let (x, weights) = (random([n, c, h, w], -1.0, 1.0), random([o, c, side, side], -1.0, 1.0));
-            is_burns(&x, &weights, &random([o], -1.0, 1.0), padding);
+            is_burns(&x, &weights, &random([o], -1.0, 1.0), (stride, padding));
         }
         let (x, weights) = (random([1, 2, 4, 4], -1.0, 1.0), random([2, 2, 2, 2], -1.0, 1.0));
-        assert!(convolve(&x, &weights, None, 2, false, &Prepared::default()).is_none(), "zeros alone are burn's");
+        assert!(convolve(&x, &weights, None, (1, 2), false, &Prepared::default()).is_none(), "zeros alone are burn's");
     }
 
     /// Whether both ways, training and not, are burn's convolution.
-    fn is_burns(x: &Tensor<4>, weights: &Tensor<4>, bias: &Tensor<1>, padding: usize) {
+    fn is_burns(x: &Tensor<4>, weights: &Tensor<4>, bias: &Tensor<1>, how: (usize, usize)) {
         let run = |y: Tensor<4>| {
             let pick = (0..y.shape().num_elements()).map(|i| (i * 37 % 23) as f32 / 11.0 - 1.0).collect::<Vec<_>>();
             let pick = Tensor::from_data(TensorData::new(pick, y.dims()), &Device::flex().autodiff());
@@ -185,14 +189,14 @@ mod tests {
             let of_bias = bias.grad(&gradients).unwrap().reshape([1, -1, 1, 1]);
             [y.inner(), x.grad(&gradients).unwrap(), weights.grad(&gradients).unwrap(), of_bias]
         };
-        let options = ConvOptions::new([1, 1], [padding; 2], [1, 1], 1);
+        let options = ConvOptions::new([how.0; 2], [how.1; 2], [1, 1], 1);
         let expected = run(conv2d(x.clone(), weights.clone(), Some(bias.clone()), options));
         let plain = [x, weights].map(|tensor| tensor.clone().inner());
         for exact in [false, true] {
             let prepared = Prepared::default();
-            let found = run(convolve(x, weights, Some(bias), padding, exact, &prepared).unwrap());
+            let found = run(convolve(x, weights, Some(bias), how, exact, &prepared).unwrap());
             let [x, weights] = &plain;
-            let plain = convolve(x, weights, Some(&bias.clone().inner()), padding, exact, &prepared).unwrap();
+            let plain = convolve(x, weights, Some(&bias.clone().inner()), how, exact, &prepared).unwrap();
             for (expected, found) in expected.iter().chain([&expected[0]]).zip(found.into_iter().chain([plain])) {
                 found.into_data().assert_approx_eq::<f32>(&expected.to_data(), Tolerance::absolute(2e-4));
             }
@@ -206,7 +210,8 @@ mod tests {
             values[n] = f32::NAN;
             let x = Tensor::<4>::from_data(TensorData::new(values, [1, c, h, h]), &Device::flex());
             let weights = Tensor::ones([16, c, 3, 3], &Device::flex());
-            let sum: f32 = convolve(&x, &weights, None, 1, false, &Prepared::default()).unwrap().sum().into_scalar();
+            let sum: f32 =
+                convolve(&x, &weights, None, (1, 1), false, &Prepared::default()).unwrap().sum().into_scalar();
             assert!(sum.is_nan(), "{c} {h}");
         }
     }
@@ -215,8 +220,9 @@ mod tests {
     fn panels_are_kept_while_the_weights_are_the_same_and_no_longer() {
         let device = Device::flex();
         let (x, prepared) = (Tensor::<4>::ones([9, 16, 4, 4], &device), Prepared::default());
-        let sum =
-            |weights: &Tensor<4>| convolve(&x, weights, None, 1, false, &prepared).unwrap().sum().into_scalar::<f32>();
+        let sum = |weights: &Tensor<4>| {
+            convolve(&x, weights, None, (1, 1), false, &prepared).unwrap().sum().into_scalar::<f32>()
+        };
         let panels = || Arc::as_ptr(&prepared.0.lock().unwrap().as_ref().unwrap().panels);
         let weights = Tensor::<4>::ones([16, 16, 3, 3], &device);
         let first = (sum(&weights), panels());
@@ -224,7 +230,7 @@ mod tests {
         let changed = weights.add_scalar(1.0); // in the same memory, if burn can
         assert!((sum(&changed) - 2.0 * first.0).abs() < 1e-4 * first.0);
         let trained = Tensor::from_inner(changed.add_scalar(1.0));
-        drop(convolve(&x, &trained, None, 1, false, &prepared));
+        drop(convolve(&x, &trained, None, (1, 1), false, &prepared));
         assert!(prepared.0.lock().unwrap().is_none(), "weights that are trained change with every batch");
     }
 
@@ -233,7 +239,7 @@ mod tests {
         let (x, weights) = (random([6, 24, 8, 8], -1.0, 1.0), random([40, 24, 3, 3], -1.0, 1.0));
         let run = || {
             let gradients =
-                convolve(&x, &weights, None, 1, false, &Prepared::default()).unwrap().square().sum().backward();
+                convolve(&x, &weights, None, (1, 1), false, &Prepared::default()).unwrap().square().sum().backward();
             [x.grad(&gradients).unwrap().into_data(), weights.grad(&gradients).unwrap().into_data()]
         };
         assert_eq!(run(), run());

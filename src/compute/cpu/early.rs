@@ -26,6 +26,8 @@ pub trait Listener: fmt::Debug + Send + Sync {
 pub struct Announcement {
     listener: Arc<dyn Listener>,
     group: usize,
+    /// burn gives a gradient only for the tensor itself. It advises against tensors in what a backward pass knows, since a forward
+    /// pass without a backward pass would then never be forgotten: nobody listens to such a pass.
     parameters: Vec<FloatTensor<Tracked>>,
 }
 
@@ -41,9 +43,9 @@ impl Announcement {
     }
 
     /// Passes `x`, the input of the group, on as it is. In the backward pass the gradients of the group are taken out and
-    /// announced, if all of them are there.
+    /// announced, if all of them are there. An input without gradients, as images are, stays one.
     pub fn before<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        match tracked(&x) {
+        match x.device().is_autodiff().then(|| tracked(&x)).flatten() {
             Some(input) => track(Announce, [&input], self.clone(), input.primitive().clone()),
             None => x,
         }
@@ -63,7 +65,8 @@ impl Backward<Flex, 1> for Announce {
             grads.register::<Flex>(parent.id, gradient);
         }
         let Announcement { listener, group, parameters } = ops.state;
-        // Some operations hand on a parameter's gradient by way of another operation, which comes last.
+        // Some operations hand on a parameter's gradient by way of another operation, which comes last. Where it is there it is
+        // whole, since a layer uses each of its parameters once.
         if parameters.iter().all(|parameter| grads.get::<Flex>(parameter).is_some()) {
             let gradients = parameters.iter().filter_map(|parameter| grads.remove::<Flex>(parameter));
             let gradients = gradients.map(|gradient| {

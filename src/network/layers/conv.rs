@@ -174,8 +174,8 @@ impl Forward for Conv2d {
             return Activation::Maps(with_bias(y, bias));
         }
         let exact = self.convolution == Convolution::Exact;
-        let on_cpu = || cpu::convolve(&x, &weight, bias.as_ref(), padding, exact, &self.prepared);
-        if let Some(y) = (stride == 1).then(on_cpu).flatten() {
+        let on_cpu = cpu::convolve(&x, &weight, bias.as_ref(), (stride, padding), exact, &self.prepared);
+        if let Some(y) = on_cpu {
             return Activation::Maps(y);
         }
         let on_gpu = || shaders::convolve(&x, &weight, padding, Way::Fastest);

@@ -199,7 +199,8 @@ async function show() {
   const { data, classified, shown } = state;
   if (!data || screen.of !== client()) return; // another device, which is given the data next
   const roomy = data.classes.some((name) => name.length > 3); // captions need more width
-  const columns = (innerWidth < 600 ? 10 : 20) / (roomy ? 2 : 1);
+  const [few, many] = roomy ? [5, 10] : [8, 20];
+  const columns = innerWidth < 600 ? few : many;
   const frame = (/** @type {number} */ i) =>
     classified ? (classified.classes[i] === data.labels[i] ? GOOD : WRONG) : GREY;
   const dark = matchMedia('(prefers-color-scheme: dark)').matches;

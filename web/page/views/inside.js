@@ -7,6 +7,8 @@ import { state, watch } from '../store.js';
 import { words } from '../words.js';
 
 const MISTAKES = 18;
+/** Of more classes there is no table of what is taken for what. */
+const MOST_CLASSES = 40;
 /** Pictures in a row of a stage: on a narrow screen fewer, which can be seen. */
 const inARow = () => (innerWidth < 600 ? 8 : 16);
 
@@ -43,7 +45,7 @@ const draw = latest(async () => {
 async function layOut() {
   const [device, about] = [client(), state.about];
   if (!device || !about) return;
-  const network = JSON.stringify([about.recipe.network, about.shape, about.classes.length]);
+  const network = JSON.stringify([about.recipe.network, about.shape, about.classes]);
   if (laidOut.device === device && laidOut.network === network) return;
   const most = inARow();
   const stages = await ask('stages', [most]);
@@ -51,11 +53,18 @@ async function layOut() {
   const canvases = figures.map(([layers, what], i) => {
     const canvas = element('canvas', { ariaLabel: i ? words.inside.of(layers) : words.inside.weights });
     canvas.setAttribute('role', 'img');
-    canvas.style.maxWidth = i && stages[i - 1].columns < most ? `${stages[i - 1].columns * 4}rem` : '';
-    return {
-      canvas,
-      figure: element('figure', {}, element('figcaption', {}, element('b', layers), ` ${what}`), canvas),
-    };
+    const columns = i ? stages[i - 1].columns : most;
+    const maxWidth = columns < most ? `${columns * 4}rem` : '';
+    canvas.style.maxWidth = maxWidth;
+    const figure = element('figure', {}, element('figcaption', {}, element('b', layers), ` ${what}`), canvas);
+    // The last values are those of the classes, whose names stand below where they are in one row.
+    if (i === stages.length && about.classes.length === columns) {
+      const items = about.classes.map((name) => element('li', { textContent: name, title: name }));
+      const names = element('ol', { className: 'names' }, ...items);
+      Object.assign(names.style, { maxWidth, gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))` });
+      figure.append(names);
+    }
+    return { canvas, figure };
   });
   $('stages').replaceChildren(...canvases.map(({ figure }) => figure));
   const offscreen = canvases.map(({ canvas }) => canvas.transferControlToOffscreen());
@@ -119,11 +128,13 @@ watch(['classified', 'data'], () => {
   const { data, classified } = state;
   $('confusion').hidden = !classified;
   if (!data || !classified) return;
-  const cells = confusion();
+  // A table of very many classes could not be read.
+  const cells = data.classes.length > MOST_CLASSES ? [] : confusion();
   const most = Math.max(
     1,
     ...cells.flatMap((row, label) => row.map((cell, said) => (label === said ? 0 : cell.length))),
   );
+  $('confusion-table').hidden = !cells.length;
   const head = element(
     'tr',
     {},

@@ -103,7 +103,7 @@ export async function takePictures(files) {
     [left, again] = [left + found.left, again + found.again];
   }
   tell({ left, again });
-  $('pictures-details').scrollIntoView({ block: 'start' }); // they may have been dropped anywhere
+  showDetails(); // they may have been dropped anywhere
 }
 
 /** Says what became of files that are not among the pictures. @param {{ left: number, again: number }} found */
@@ -337,6 +337,15 @@ export async function usePictures() {
     .sort((a, b) => (a.name < b.name ? -1 : 1));
   await takeSource({ name: words.pictures.own, load: () => load(classes) });
 }
+/** Leads to what is done with pictures of one's own. */
+function showDetails() {
+  $('pictures-details').open = true;
+  $('pictures-details').scrollIntoView({ block: 'start' });
+}
+$('to-pictures').onclick = () => {
+  showDetails();
+  $('add-class').focus({ preventScroll: true });
+};
 $('use-pictures').onclick = guarded(async () => {
   await usePictures();
   document.getElementById('train-title')?.scrollIntoView();

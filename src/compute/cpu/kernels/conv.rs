@@ -1,4 +1,4 @@
-//! Convolutions with stride 1, and by which way.
+//! Convolutions, and by which way.
 
 use pulp::Arch;
 
@@ -98,8 +98,10 @@ impl Way {
         let mut to_weights = Buffer::new(weights.len());
         let both = panels.as_ref().map(Buffer::values).zip(to_images.as_mut().map(Buffer::values_mut));
         by_scheme!(self, scheme => scheme.backward(sizes, images, gradient, both, to_weights.values_mut()), else {
-            if let Some((panels, out)) = both {
-                direct::forward(sizes.turned(), gradient, panels, out);
+            match both {
+                Some((panels, out)) if sizes.kernel.stride == 1 => direct::forward(sizes.turned(), gradient, panels, out),
+                Some((panels, out)) => direct::backward_images(sizes, gradient, panels, out),
+                None => {}
             }
             direct::backward_weights(sizes, images, gradient, to_weights.values_mut());
         });

@@ -17,9 +17,13 @@ const BLOCK: usize = 64 * 1024;
 /// Pixels that a task has at least.
 const PIXELS: usize = 1024;
 
-/// Weights `[outputs, inputs, side, side]` as panels of outputs; or, turned by half a turn, of inputs, to take gradients back.
+/// Weights `[outputs, inputs, side, side]` as panels of outputs; or, to take gradients back, of inputs, turned by half a turn. Where
+/// the stride is not 1, these are of a neighbourhood's values as they are.
 pub(crate) fn panels(weights: &[f32], sizes: Sizes, back: bool) -> Buffer {
     let Sizes { outputs, inputs, kernel, .. } = sizes;
+    if back && kernel.stride > 1 {
+        return scattering_panels(weights, sizes);
+    }
     let (columns, channels) = if back { (inputs, outputs) } else { (outputs, inputs) };
     let (width, taps) = (panel_width(), kernel.taps());
     let mut panels = Buffer::new(taps * channels * columns.next_multiple_of(width));
@@ -33,6 +37,22 @@ pub(crate) fn panels(weights: &[f32], sizes: Sizes, back: bool) -> Buffer {
                 } else {
                     (column * inputs + channel) * taps + tap
                 };
+                *out = if column < columns { weights[at] } else { 0.0 };
+            }
+        }
+    });
+    panels
+}
+
+/// Weights `[outputs, inputs, taps]` as panels of neighbourhoods `[tap, input]`, a row an output.
+fn scattering_panels(weights: &[f32], sizes: Sizes) -> Buffer {
+    let (width, inputs, taps) = (panel_width(), sizes.inputs, sizes.kernel.taps());
+    let (columns, outputs) = (depth(sizes), sizes.outputs);
+    let mut panels = Buffer::new(outputs * columns.next_multiple_of(width));
+    each(panels.values_mut().chunks_mut(outputs * width).enumerate().collect(), |(i, out)| {
+        for (output, out) in out.chunks_exact_mut(width).enumerate() {
+            for (column, out) in (i * width..).zip(out) {
+                let at = (output * inputs + column % inputs) * taps + column / inputs;
                 *out = if column < columns { weights[at] } else { 0.0 };
             }
         }
@@ -106,11 +126,12 @@ fn block(stride: usize) -> usize {
 /// The neighbourhoods `[pixels, tap, channel]` of some pixels, in rows of `stride` values.
 fn neighbourhoods(sizes: Sizes, images: &[f32], pixels: Range<usize>, stride: usize, out: &mut [f32]) {
     let Sizes { height, width, inputs, kernel, .. } = sizes;
-    let Kernel { side, padding } = kernel;
+    let Kernel { side, padding, stride: step } = kernel;
     let [height_after, width_after] = sizes.sides_after().unwrap_or([1, 1]);
     for (pixel, row) in pixels.zip(out.chunks_exact_mut(stride)) {
         let (row_after, x) = (pixel / width_after, pixel % width_after);
-        let (image, y) = (row_after / height_after, row_after % height_after);
+        let (image, y) = (row_after / height_after, row_after % height_after * step);
+        let x = x * step;
         let (taps, rest) = row.split_at_mut(kernel.taps() * inputs);
         rest.fill(0.0);
         for (dy, out) in taps.chunks_exact_mut(side * inputs).enumerate() {
@@ -133,6 +154,65 @@ fn neighbourhoods(sizes: Sizes, images: &[f32], pixels: Range<usize>, stride: us
                     out.fill(0.0);
                 }
             }
+        }
+    }
+}
+
+/// The gradient of the images by that of the outputs, by [`panels`] to go back, where the stride is not 1: what a pixel after the
+/// convolution gives to its neighbourhood is added up where it came from.
+pub(crate) fn backward_images(sizes: Sizes, gradient: &[f32], panels: &[f32], out: &mut [f32]) {
+    let share = share(sizes.images, PIXELS.div_ceil(sizes.pixels_after()));
+    let tasks = gradient
+        .chunks(share * sizes.pixels_after() * sizes.outputs)
+        .zip(out.chunks_mut(share * sizes.pixels() * sizes.inputs));
+    each(tasks.collect(), |(gradient, out)| Arch::new().dispatch(BackwardImages { sizes, gradient, panels, out }));
+}
+
+/// Adds neighbourhoods, as [`neighbourhoods`] makes them, to the pixels that they are of.
+#[inline(always)]
+fn scatter(sizes: Sizes, rows: &[f32], stride: usize, pixels: Range<usize>, images: &mut [f32]) {
+    let Sizes { height, width, inputs, kernel, .. } = sizes;
+    let Kernel { side, padding, stride: step } = kernel;
+    let [height_after, width_after] = sizes.sides_after().unwrap_or([1, 1]);
+    for (pixel, row) in pixels.zip(rows.chunks_exact(stride)) {
+        let (row_after, x) = (pixel / width_after, pixel % width_after * step);
+        let (image, y) = (row_after / height_after, row_after % height_after * step);
+        for (tap, values) in row.chunks_exact(inputs).take(kernel.taps()).enumerate() {
+            let (y, x) = ((y + tap / side).wrapping_sub(padding), (x + tap % side).wrapping_sub(padding));
+            if y < height && x < width {
+                let at = ((image * height + y) * width + x) * inputs;
+                images[at..][..inputs].iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+            }
+        }
+    }
+}
+
+struct BackwardImages<'a> {
+    sizes: Sizes,
+    gradient: &'a [f32],
+    panels: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for BackwardImages<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { sizes, gradient, panels, out } = self;
+        let (outputs, all) = (sizes.outputs, gradient.len() / sizes.outputs);
+        let stride = row_stride(depth(sizes), width::<S>());
+        let block = block(stride);
+        let mut rows = Buffer::new(block * stride);
+        out.fill(0.0);
+        for first in (0..all).step_by(block) {
+            let pixels = first..(first + block).min(all);
+            let a = Rows { values: &gradient[first * outputs..], stride: outputs };
+            for (i, panel) in panels.chunks_exact(outputs * width::<S>()).enumerate() {
+                let c = RowsMut { values: &mut rows.values_mut()[i * width::<S>()..], stride, add: false };
+                times_panel(simd, pixels.len(), outputs, a, panel, c);
+            }
+            scatter(sizes, rows.values(), stride, pixels, out);
         }
     }
 }
