@@ -82,9 +82,8 @@ fn images(batch: usize, channels: usize, side: usize) -> Tensor<4> {
 fn strided_times([inputs, outputs, side, kernel, stride]: [usize; 5], batch: usize) -> Vec<String> {
     let (x, weights) = (images(batch, inputs, side), random([outputs, inputs, kernel, kernel], 0.1));
     let padding = (kernel - 1) / 2;
-    let options = || ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1);
     let ours = || convolve(&x, &weights, None, (stride, padding), false, &Prepared::default()).expect("the CPU");
-    let burn = || conv2d(x.clone(), weights.clone(), None, options());
+    let burn = || conv2d(x.clone(), weights.clone(), None, ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1));
     in_turns(&[&ours, &burn])
 }
 

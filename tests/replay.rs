@@ -194,9 +194,7 @@ fn a_run_that_goes_on_within_an_epoch_ends_with_the_same_bits() {
 
         let mut state = plan.start(&device);
         state.model = weights::load_bytes(state.model, weights).unwrap();
-        let network = plan.network();
-        let (parameters, values) = (network.summary().parameters() as usize, network.values() as usize);
-        state.optimizer.load_bytes(optimizer, parameters, values).unwrap();
+        state.load_optimizer(optimizer).unwrap();
         state.progress = progress;
         assert!(left(&run(&plan, &device, state, false, &mut none).unwrap()) == whole, "{device:?}");
     }

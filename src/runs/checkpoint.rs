@@ -59,10 +59,8 @@ impl Saved {
     /// Invalid data: the weights do not fit the model.
     pub fn restore(self, mut state: TrainState) -> Result<TrainState> {
         let invalid = |name: &str, e: Error| e.in_file(&self.path.join(name));
-        let network = state.model.network();
-        let (parameters, values) = (network.trained_values() as usize, network.values() as usize);
         state.model = weights::load_bytes(state.model, self.model).map_err(|e| invalid(MODEL, e))?;
-        state.optimizer.load_bytes(self.optimizer, parameters, values).map_err(|e| invalid(OPTIMIZER, e))?;
+        state.load_optimizer(self.optimizer).map_err(|e| invalid(OPTIMIZER, e))?;
         state.progress = self.progress;
         Ok(state)
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::metrics::EpochMetrics;
 use super::optimizer::Optimizer;
+use crate::error::Result;
 use crate::network::Model;
 
 /// How far a run has come. With the weights and the optimizer's state it is all that a resumed run needs: the
@@ -40,4 +41,15 @@ pub struct TrainState {
     pub optimizer: Optimizer,
     /// How far it is.
     pub progress: Progress,
+}
+
+impl TrainState {
+    /// Restores the optimizer's state, as [`Optimizer::to_bytes`] wrote it for the same network.
+    ///
+    /// # Errors
+    /// Invalid data: the bytes are no burnpack, or hold the state of another rule or network.
+    pub fn load_optimizer(&mut self, bytes: Vec<u8>) -> Result<()> {
+        let network = self.model.network();
+        self.optimizer.load_bytes(bytes, network.trained_values() as usize, network.values() as usize)
+    }
 }

@@ -70,14 +70,12 @@ impl Together {
                 "rank {other} has other images than rank 0: give all machines the same files"
             )));
         }
-        let network = state.model.network().clone();
         state.model = self.everything_of_first(state.model).await?;
         let optimizer = self.peers.broadcast(state.optimizer.to_bytes()?)?;
         let progress = serde_json::to_vec(&state.progress).unwrap_or_default(); // plain data, which JSON always holds
         let progress = self.peers.broadcast(progress)?;
         if self.peers.rank() > 0 {
-            let (parameters, values) = (network.trained_values() as usize, network.values() as usize);
-            state.optimizer.load_bytes(optimizer, parameters, values)?;
+            state.load_optimizer(optimizer)?;
             state.progress =
                 serde_json::from_slice::<Progress>(&progress).map_err(|e| Error::invalid(e.to_string()))?;
         }
