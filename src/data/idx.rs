@@ -3,7 +3,7 @@
 //! Source: <http://yann.lecun.com/exdb/mnist/>. Sizes are checked against the bytes at hand before anything
 //! is allocated, so a hostile header costs nothing.
 
-use super::dataset::{ImageShape, MAX_IMAGE_SIDE, Split};
+use super::dataset::{ImageShape, Label, MAX_IMAGE_SIDE, Split};
 use crate::error::{Error, Result};
 
 /// Magic of a three-dimensional array of unsigned bytes: images.
@@ -52,7 +52,7 @@ pub fn parse_split(images: &[u8], labels: &[u8]) -> Result<Split> {
     if count != labels.len() {
         return Err(Error::invalid(format!("{count} images but {} labels", labels.len())));
     }
-    Ok(Split { pixels: pixels.to_vec().into(), labels: labels.iter().map(|&label| label.into()).collect(), shape })
+    Ok(Split { pixels: pixels.to_vec().into(), labels: labels.iter().copied().map(Label::from).collect(), shape })
 }
 
 fn u32_at(bytes: &[u8], offset: usize, what: &str) -> Result<u32> {
