@@ -83,5 +83,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         add_products(&sums, thread);
     }
 
-    put_sums(&sums, first_row, first_column, thread);
+    put_tile(&sums, first_row, first_column, thread);
 }

@@ -15,7 +15,7 @@
 @group(0) @binding(7) var<storage, read_write> statistics: array<f32>;
 @group(0) @binding(8) var<uniform> params: Params;
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let c = group.y;
     let all = f32(params.images * params.plane);
@@ -44,7 +44,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         statistics[5u * stride + c] = kept * old_variance[c] + params.momentum * unbiased;
     }
     let range = part(group.x);
-    for (var i = range.x + thread; i < range.y; i += 256u) {
+    for (var i = range.x + thread; i < range.y; i += THREADS) {
         let at = place(c, i);
         let normalized = (x[at] - mean) * inverse * gamma[c] + beta[c];
         y[at] = activation(normalized);

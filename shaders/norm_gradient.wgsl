@@ -7,7 +7,7 @@
 @group(0) @binding(5) var<storage, read_write> affine: array<f32>;
 @group(0) @binding(6) var<uniform> params: Params;
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let c = group.y;
     var total = vec2(0.0, 0.0);
@@ -22,7 +22,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let mean = total / f32(params.images * params.plane);
     let scale = statistics[2u * stride + c] * statistics[stride + c];
     let range = part(group.x);
-    for (var i = range.x + thread; i < range.y; i += 256u) {
+    for (var i = range.x + thread; i < range.y; i += THREADS) {
         let at = place(c, i);
         let here = passed(c, at);
         dx[at] = scale * (here.y - mean.x - here.x * mean.y);

@@ -5,11 +5,11 @@
 @group(0) @binding(3) var<storage, read_write> sums: array<vec2<f32>>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let range = part(group.x);
     var own = vec2(0.0, 0.0);
-    for (var i = range.x + thread; i < range.y; i += 256u) {
+    for (var i = range.x + thread; i < range.y; i += THREADS) {
         let here = passed(group.y, place(group.y, i));
         own += vec2(here.y, here.y * here.x);
     }

@@ -1,17 +1,26 @@
-// A sum over the 256 threads of a workgroup.
+// A sum over the THREADS of a workgroup, in an order that is always the same. norm_channels.wgsl says how many these are.
 
-var<workgroup> shared_sums: array<vec2<f32>, 256>;
+// The first threads add up a share each.
+const SHARES: u32 = 8u;
 
-// The sum over all threads of the workgroup, in an order that is always the same.
+var<workgroup> own_sums: array<vec2<f32>, THREADS>;
+var<workgroup> shares: array<vec2<f32>, SHARES>;
+
+// The sum over all threads, in two steps: whoever waits at a barrier computes nothing, and a tree has seven of them.
 fn sum_of_all(own: vec2<f32>, thread: u32) -> vec2<f32> {
-    workgroupBarrier(); // the sum before was read by all
-    shared_sums[thread] = own;
+    own_sums[thread] = own;
     workgroupBarrier();
-    for (var half = 128u; half > 0u; half /= 2u) {
-        if thread < half {
-            shared_sums[thread] += shared_sums[thread + half];
+    if thread < SHARES {
+        var share = vec2(0.0, 0.0);
+        for (var i = thread; i < THREADS; i += SHARES) {
+            share += own_sums[i];
         }
-        workgroupBarrier();
+        shares[thread] = share;
     }
-    return shared_sums[0];
+    workgroupBarrier();
+    var sum = vec2(0.0, 0.0);
+    for (var i = 0u; i < SHARES; i++) {
+        sum += shares[i];
+    }
+    return sum;
 }

@@ -37,10 +37,8 @@ pub(super) fn adapters(api: wgpu::Backends) -> Vec<(DeviceInfo, wgpu::Instance, 
 fn describe(adapter: &wgpu::Adapter) -> DeviceInfo {
     let (info, features, limits) = (adapter.get_info(), adapter.features(), adapter.limits());
     let driver = format!("{} {}", info.driver, info.driver_info);
-    let software = ["llvmpipe", "swiftshader", "softpipe", "lavapipe", "basic render"];
-    let looks_like_software = software.iter().any(|s| info.name.to_lowercase().contains(s));
     let kind = match info.device_type {
-        _ if looks_like_software => AdapterKind::Software,
+        _ if AdapterKind::is_imitated(&info.name) => AdapterKind::Software,
         wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
         wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
         wgpu::DeviceType::VirtualGpu => AdapterKind::Virtual,

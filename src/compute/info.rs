@@ -30,6 +30,13 @@ impl AdapterKind {
     pub fn is_gpu(self) -> bool {
         self < Self::Cpu
     }
+
+    /// Whether an adapter of this name is a GPU imitated by a CPU: drivers say so in their names more often than in their types.
+    #[cfg(feature = "gpu")]
+    pub(super) fn is_imitated(adapter: &str) -> bool {
+        let adapter = adapter.to_lowercase();
+        ["llvmpipe", "swiftshader", "softpipe", "lavapipe", "basic render"].iter().any(|name| adapter.contains(name))
+    }
 }
 
 impl fmt::Display for AdapterKind {

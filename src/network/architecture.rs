@@ -88,6 +88,11 @@ impl Architecture {
         self.entry().map_or(catalogue::SMALL, |entry| entry.image_side)
     }
 
+    /// What a person would call it.
+    pub fn title(&self) -> &'static str {
+        self.entry().map_or("Layers of one's own", |entry| entry.title)
+    }
+
     /// A short name for runs: `linear_v1-bn`, `vgg11`, `vgg11-no-bn`; `custom` for layers of the user's own.
     pub fn short_name(&self) -> String {
         let (Self::Named { name, settings }, Some(entry)) = (self, self.entry()) else { return "custom".into() };

@@ -28,6 +28,8 @@ impl Default for Settings {
 pub struct Entry {
     /// The name that recipes have.
     pub name: &'static str,
+    /// What a person would call it.
+    pub title: &'static str,
     /// What it is, in one line.
     pub about: &'static str,
     /// Which of the [`Settings`] it takes.
@@ -47,6 +49,7 @@ pub(super) const SMALL: usize = 32;
 pub const CATALOGUE: [Entry; 8] = [
     Entry {
         name: "linear_v0",
+        title: "Softmax regression",
         about: "softmax regression: input -> classes",
         takes: &[],
         bare_name_has_norm: false,
@@ -55,6 +58,7 @@ pub const CATALOGUE: [Entry; 8] = [
     },
     Entry {
         name: "linear_v1",
+        title: "Two hidden layers",
         about: "two hidden layers: input -> 128 -> 64 -> classes",
         takes: &["batch_norm"],
         bare_name_has_norm: false,
@@ -66,6 +70,7 @@ pub const CATALOGUE: [Entry; 8] = [
     },
     Entry {
         name: "cnn",
+        title: "Two convolutions",
         about: "two convolutions and one linear layer: small enough for a browser's CPU",
         takes: &["batch_norm", "dropout"],
         bare_name_has_norm: true,
@@ -78,6 +83,7 @@ pub const CATALOGUE: [Entry; 8] = [
     },
     Entry {
         name: "vgg11",
+        title: "VGG-11",
         about: "the 8 convolutions of VGG-11 (Simonyan and Zisserman, 2014) and one linear layer, sized for 32x32",
         takes: &["batch_norm", "width", "pool", "dropout"],
         bare_name_has_norm: true,
@@ -86,6 +92,7 @@ pub const CATALOGUE: [Entry; 8] = [
     },
     Entry {
         name: "vgg16",
+        title: "VGG-16",
         about: "the 13 convolutions of VGG-16 and one linear layer, sized for 32x32",
         takes: &["batch_norm", "width", "pool", "dropout"],
         bare_name_has_norm: true,
@@ -94,6 +101,7 @@ pub const CATALOGUE: [Entry; 8] = [
     },
     Entry {
         name: "resnet9",
+        title: "ResNet-9",
         about: "the small residual network that speed records use (Page, \"How to train your ResNet\", 2018)",
         takes: &["batch_norm", "width", "dropout"],
         bare_name_has_norm: true,
@@ -110,6 +118,7 @@ pub const CATALOGUE: [Entry; 8] = [
     },
     Entry {
         name: "photonet",
+        title: "Small residual network",
         about: "a small residual network for photographs of 96x96 or any other size",
         takes: &["batch_norm", "width", "dropout"],
         bare_name_has_norm: true,
@@ -127,6 +136,7 @@ pub const CATALOGUE: [Entry; 8] = [
     },
     Entry {
         name: "airbench94",
+        title: "Speed record network",
         about: "the network of a speed record on CIFAR-10 (Keller Jordan, \"94% on CIFAR-10 in 3.29 Seconds on a Single GPU\", 2024)",
         takes: &["width"],
         bare_name_has_norm: true,

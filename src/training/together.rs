@@ -17,7 +17,7 @@ use crate::compute::{AdapterKind, Devices, read, write};
 use crate::data::{Dataset, Split, fnv_1a};
 use crate::error::{Error, ErrorKind, Result};
 use crate::network::flat::Cursor;
-use crate::network::{Model, flat};
+use crate::network::{Model, Summary, flat};
 use crate::recipe::OptimizerConfig;
 
 /// The ranks of a run, seen from one of them.
@@ -56,7 +56,8 @@ impl Together {
         let buckets = on_cpus.then(|| Arc::new(Buckets::new(peers.clone())));
         // Where batches are normalized together, ranks exchange something else within the backward pass, and all of them have to
         // do everything in the same order.
-        Some(Self { peers, alike, buckets, early: !plan.shares_statistics(), signal: AtomicUsize::new(0) })
+        let early = pays_early(&plan.network().summary()) && !plan.shares_statistics();
+        Some(Self { peers, alike, buckets, early, signal: AtomicUsize::new(0) })
     }
 
     /// Brings every rank to where the first one stands: its weights, its optimizer and its progress.
@@ -169,6 +170,12 @@ impl Together {
         let first = self.peers.broadcast(to_bytes(&read(own).await?))?;
         Ok(write(from_bytes(&first), &device))
     }
+}
+
+/// Whether the backward pass is long enough for sums to hide behind it: a convolution uses each weight at many pixels. Where most
+/// are used once an image, as in linear layers, MPI only takes cores from the computation.
+fn pays_early(network: &Summary) -> bool {
+    network.multiply_adds() >= 4 * network.parameters()
 }
 
 /// So many images of a split are looked at to tell two sets apart, which may lie on a disk.

@@ -4,7 +4,7 @@
 // TINDERBOX_TEST_DATA=DIR has the real CIFAR-10; TINDERBOX_TEST_LONG=1 waits for all of the benchmark on WebGPU. ONLY=words runs the checks that have the words in their names.
 import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -499,6 +499,19 @@ with zipfile.ZipFile(root + ".zip", "w", zipfile.ZIP_DEFLATED) as z:
     const measured = JSON.parse(execFileSync(program, ["evaluate", file, "--dataset", `folder:${zip}`, "--json", "--device", "cpu"]));
     assert.equal(measured.test_images, 12);
     assert.ok(measured.accuracy > 80, String(measured.accuracy));
+    // A network for photographs, which the program has trained at their own size, answers here as there.
+    const photos = path.join(work, "photos");
+    execFileSync(program, ["train", "photos", "--dataset", `folder:${zip}`, "--epochs", "6", "--batch", "16", "--device", "cpu", "--out", photos, "--name", "run"]);
+    const network = path.join(photos, readdirSync(photos)[0], "run/weights.safetensors");
+    await page.setInputFiles("#file", network);
+    await page.waitForFunction(() => document.querySelector("#models option:checked").textContent === "weights.safetensors");
+    const disc = path.join(made, "disc/3.png");
+    const said = JSON.parse(execFileSync(program, ["predict", network, disc, "--json", "--device", "cpu"]));
+    await page.setInputFiles("#file", disc);
+    await page.waitForFunction((name) => document.getElementById("answer").textContent.startsWith(`${name}, `), said[0].top[0].class);
+    const meters = await page.locator("#answers meter").evaluateAll((meters) => meters.map((meter) => meter.value));
+    assert.ok(Math.abs(Math.max(...meters) - said[0].top[0].probability) < 1e-3, `${meters} ${JSON.stringify(said)}`);
+    await shot(page, "photos");
     // They are there after a reload, and so is the run, which brings its pictures to be trained further on.
     await page.reload();
     await page.waitForFunction(() => document.getElementById("pictures-about").textContent.startsWith("2 classes, 60 pictures"));
@@ -509,6 +522,18 @@ with zipfile.ZipFile(root + ".zip", "w", zipfile.ZIP_DEFLATED) as z:
     await page.waitForFunction(() => !document.getElementById("start").disabled);
     await page.click("#further");
     await page.locator("#runs-rows tr", { hasText: "trained further here" }).waitFor();
+    // Layers of one's own stay when pictures come that they take.
+    await page.goto(page.url().split("#")[0]);
+    await page.reload();
+    await ready(page);
+    await page.waitForFunction(() => document.getElementById("pictures-about").textContent.startsWith("2 classes, 60 pictures"));
+    await unfold(page, "Choose a known network");
+    await field(page, "model").selectOption({ label: "own layers" });
+    await fill(page, { layers: "conv 4, relu, flatten, linear classes" });
+    await unfold(page, "Pictures of your own");
+    await page.click("#use-pictures");
+    await page.locator("#hint", { hasText: "Your layers take these images too" }).waitFor();
+    assert.equal(await field(page, "layers").inputValue(), "conv 4, relu, flatten, linear classes");
   });
 
   await check("a camera", [...plain, "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"], { permissions: ["camera"] }, async (page) => {

@@ -211,6 +211,7 @@ export const words = {
     none: 'there is no recipe for these data',
     changed: (/** @type {string} */ preset) =>
       `The network is another one now: that of ${preset}, which takes these images.`,
+    kept: 'Your layers take these images too. All other settings are those of a recipe for them.',
     needsOtherData: (/** @type {string} */ name, /** @type {string} */ dataset) =>
       `The recipe ${name} is for ${KNOWN[dataset] ?? dataset}: drop its files on this page, and the link works.`,
   },

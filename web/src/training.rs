@@ -53,7 +53,7 @@ impl Session {
         inside.control.steps.set(0);
         inside.control.learning_rate.set(None);
         let manifest = Manifest {
-            name: format!("{}, trained {}here", recipe.short_name(), if further { "further " } else { "" }),
+            name: format!("{}, trained {}here", recipe.network.title(), if further { "further " } else { "" }),
             metadata: Metadata::new(&recipe, data.dataset.shape(), &data.dataset.classes),
             accuracy: None,
             sha256: None,

@@ -29,6 +29,12 @@ const url = await new Promise((found) => server.stdout.on("data", (data) => foun
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args });
 /** What takes so many seconds for an epoch is measured once, not in every round. */
 const SLOW = 20;
+/** What has not ended its first epoch after so many seconds is given up. */
+const HOPELESS = 300;
+const inTime = (promise) => {
+  const late = new Promise((_, failed) => setTimeout(() => failed(new Error(`no epoch in ${HOPELESS} s`)), HOPELESS * 1000).unref());
+  return Promise.race([promise, late]);
+};
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
 /** The page with a network: one epoch of training, and one answer. */
@@ -74,7 +80,7 @@ for (const [network, batch] of [["linear_v1", 500], ["linear_v1", 100], ["cnn", 
   for (const [name, begin] of all) {
     try {
       const it = await begin();
-      open.push({ name, it, first: await it.epoch(), epochs: [], ones: [] });
+      open.push({ name, it, first: await inTime(it.epoch()), epochs: [], ones: [] });
     } catch (error) {
       console.log(`| ${network}, ${batch} | ${name} | cannot: ${error.message.split("\n")[0].slice(0, 160)} | | | |`);
     }

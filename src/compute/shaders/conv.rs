@@ -1,5 +1,6 @@
 //! A convolution with stride 1 and its gradients as implicit products of matrices, one or two dispatches each:
-//! `shaders/conv.wgsl`, `shaders/conv_weights.wgsl`, `shaders/sum_slices.wgsl`.
+//! `shaders/conv.wgsl`, `shaders/conv_weights.wgsl`, `shaders/sum_slices.wgsl`; and the same by threads that share nothing, for GPUs
+//! that are imitated by a CPU: `shaders/conv_alone.wgsl`, `shaders/conv_weights_alone.wgsl`.
 //!
 //! Burn has no such product for WGSL, but direct convolutions and columns that lie in memory. Which of the two is faster depends
 //! on the adapter and the sides, so both are tried once, as burn tries its own kernels.
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kernel::{empty, in_rows, run, wgsl};
 use super::terms::Way;
+use crate::compute::info::AdapterKind;
 
 /// Threads in a workgroup, as in the shaders.
 const THREADS: u32 = 64;
@@ -20,17 +22,42 @@ const ADDING_THREADS: u32 = 256;
 const TILE: usize = 64;
 /// Summands that a workgroup loads at a time.
 const DEPTH: usize = 16;
+/// Rows and columns of a thread.
+const OWN_TILE: usize = 8;
 /// Workgroups that keep a large GPU busy.
 const MANY_GROUPS: usize = 512;
+/// Threads that keep a CPU busy that imitates a GPU.
+const MANY_THREADS: usize = 1024;
 /// Pixels that are worth a slice of their own.
 const LEAST_SLICE: usize = 256;
 
-wgsl!(Convolve, "../../../shaders/conv.wgsl", "../../../shaders/conv_sides.wgsl", "../../../shaders/product_tile.wgsl");
+wgsl!(
+    Convolve,
+    "../../../shaders/conv.wgsl",
+    "../../../shaders/conv_sides.wgsl",
+    "../../../shaders/product_tile.wgsl",
+    "../../../shaders/product_sums.wgsl"
+);
+wgsl!(
+    ConvolveAlone,
+    "../../../shaders/conv_alone.wgsl",
+    "../../../shaders/conv_sides.wgsl",
+    "../../../shaders/product_places.wgsl",
+    "../../../shaders/product_sums.wgsl"
+);
 wgsl!(
     WeightGradient,
     "../../../shaders/conv_weights.wgsl",
     "../../../shaders/conv_sides.wgsl",
-    "../../../shaders/product_tile.wgsl"
+    "../../../shaders/product_tile.wgsl",
+    "../../../shaders/product_sums.wgsl"
+);
+wgsl!(
+    WeightGradientAlone,
+    "../../../shaders/conv_weights_alone.wgsl",
+    "../../../shaders/conv_sides.wgsl",
+    "../../../shaders/product_places.wgsl",
+    "../../../shaders/product_sums.wgsl"
 );
 wgsl!(SumSlices, "../../../shaders/sum_slices.wgsl");
 
@@ -192,26 +219,51 @@ mod tuned {
     }
 }
 
+/// Whether a thread shares nothing with others: faster where a CPU imitates a GPU, and slower on any other. A browser does not tell
+/// the adapter's name, but how many threads go together: fewer than eight are the vectors of a CPU.
+fn is_alone(x: &CubeTensor) -> bool {
+    let device = x.client.properties();
+    AdapterKind::is_imitated(&device.identity.name) || device.hardware.plane_size_max < 8
+}
+
 fn convolve(inputs: [CubeTensor; 2], sides: Sides, turned: bool) -> CubeTensor {
     let [x, weights] = inputs.map(into_contiguous);
     let y = empty(&x, sides.maps(sides.output));
-    let groups = in_rows(sides.output[0].div_ceil(TILE) * sides.pixels().div_ceil(TILE));
-    run(Convolve, THREADS, groups, &[&x, &weights, &y], &sides.params(turned, 0, groups));
+    let [outputs, height, width] = sides.output;
+    if is_alone(&x) {
+        let threads = outputs.div_ceil(OWN_TILE) * sides.images.div_ceil(OWN_TILE) * height * width;
+        let groups = in_rows(threads.div_ceil(THREADS as usize));
+        run(ConvolveAlone, THREADS, groups, &[&x, &weights, &y], &sides.params(turned, 0, groups));
+    } else {
+        let groups = in_rows(outputs.div_ceil(TILE) * sides.pixels().div_ceil(TILE));
+        run(Convolve, THREADS, groups, &[&x, &weights, &y], &sides.params(turned, 0, groups));
+    }
     y
 }
 
 fn weights_gradient(inputs: [CubeTensor; 2], sides: Sides) -> CubeTensor {
     let [x, dy] = inputs.map(into_contiguous);
     let size = sides.weights().num_elements();
-    let (columns, pixels) = (size / sides.output[0], sides.pixels());
-    let tiles = sides.output[0].div_ceil(TILE) * columns.div_ceil(TILE);
-    // Few tiles have many summands: slices of these make enough workgroups.
-    let wanted = MANY_GROUPS.div_ceil(tiles).min(pixels.div_ceil(LEAST_SLICE));
-    let slice = pixels.div_ceil(wanted).next_multiple_of(DEPTH);
+    let ([outputs, ..], [inputs, ..], pixels) = (sides.output, sides.input, sides.pixels());
+    let is_alone = is_alone(&x);
+    let (tiles, enough, step) = if is_alone {
+        let tiles = outputs.div_ceil(OWN_TILE) * inputs.div_ceil(OWN_TILE) * sides.kernel * sides.kernel;
+        (tiles, MANY_THREADS, 1)
+    } else {
+        (outputs.div_ceil(TILE) * (size / outputs).div_ceil(TILE), MANY_GROUPS, DEPTH)
+    };
+    // Few tiles have many summands: slices of these make enough work for all.
+    let wanted = enough.div_ceil(tiles).min(pixels.div_ceil(LEAST_SLICE));
+    let slice = pixels.div_ceil(wanted).next_multiple_of(step);
     let slices = pixels.div_ceil(slice);
     let parts = empty(&x, [slices * size]);
-    let groups = in_rows(tiles * slices);
-    run(WeightGradient, THREADS, groups, &[&x, &dy, &parts], &sides.params(false, slice, groups));
+    if is_alone {
+        let groups = in_rows((tiles * slices).div_ceil(THREADS as usize));
+        run(WeightGradientAlone, THREADS, groups, &[&x, &dy, &parts], &sides.params(false, slice, groups));
+    } else {
+        let groups = in_rows(tiles * slices);
+        run(WeightGradient, THREADS, groups, &[&x, &dy, &parts], &sides.params(false, slice, groups));
+    }
     let gradient = empty(&x, sides.weights());
     let groups = in_rows(size.div_ceil(ADDING_THREADS as usize));
     run(SumSlices, ADDING_THREADS, groups, &[&parts, &gradient], &[size as u32, slices as u32, groups.0]);

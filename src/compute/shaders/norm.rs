@@ -10,7 +10,7 @@ use super::terms::ALIGNMENT;
 use crate::compute::cpu::Activation;
 
 /// Threads in a workgroup, as in the shaders.
-const THREADS: u32 = 256;
+const THREADS: u32 = 64;
 /// Values of a channel that are worth a workgroup of their own.
 const SLICE: usize = 2048;
 /// Workgroups for a channel at most: each of them reads what all of them found.

@@ -58,6 +58,11 @@ const recipe = () => /** @type {Recipe} */ (state.recipe);
 const inTurn = queue();
 /** The data that recipes were last offered for. */
 let offeredFor = '';
+/** The last recipe: other data leave none. @type {Recipe | null} */
+let last = null;
+watch(['recipe'], () => {
+  last = state.recipe ?? last;
+});
 
 /**
  * Takes what a device's worker offers. The form is made once.
@@ -88,6 +93,7 @@ const offerPresets = () =>
     }
     const isOther = offeredFor && offeredFor !== identity;
     offeredFor = identity;
+    const mine = isOther && last ? textAt(last, 'network.layers') : '';
     const dataset = state.data.shape.channels === 1 ? 'mnist' : 'cifar10';
     const fitting = presets.filter((preset) => preset.recipe.dataset === dataset);
     $('preset').replaceChildren(...fitting.map(({ name }) => new Option(name, name)));
@@ -96,11 +102,31 @@ const offerPresets = () =>
     const favourite = fitting.find(({ name }) => favourites.includes(name));
     $('preset').value = (named(settings.preset) ?? favourite ?? fitting[0]).name;
     await usePreset(isOfAddress() ? keptOptions() : {});
-    const told = element('span', { className: 'soft', textContent: words.recipe.changed($('preset').value) });
+    const stays = mine !== '' && !named(settings.preset) && (await keepLayers(mine));
+    const text = stays ? words.recipe.kept : words.recipe.changed($('preset').value);
+    const told = element('span', { className: 'soft', textContent: text });
     $('hint').replaceChildren(...(isOther ? [told] : []));
     const wanted = presets.find(({ name }) => name === settings.preset);
     if (wanted && !isOfAddress()) say(words.recipe.needsOtherData(wanted.name, wanted.recipe.dataset));
   });
+
+/**
+ * Keeps the layers that the visitor has put together, if other images can go through them.
+ * @param {string} layers as text
+ * @returns {Promise<boolean>} whether they stay
+ */
+async function keepLayers(layers) {
+  const { data } = state;
+  if (!data) return false;
+  const wanted = await changed(recipe(), { 'network.layers': layers });
+  const draft = await ask('draft', [wanted.network, data.shape, data.classes.length]);
+  if (draft.error !== null || draft.layers.some(({ error }) => error !== null)) return false;
+  change({ recipe: wanted });
+  keep('preset', $('preset').value);
+  keepOptions(await differences());
+  form.show(recipe(), true);
+  return true;
+}
 
 const choosePreset = () =>
   inTurn(async () => {
