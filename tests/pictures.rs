@@ -310,6 +310,11 @@ fn a_run_begins_with_the_layers_of_another_and_leaves_them_as_they_are() {
         let (code, _, stderr) = run(dir.path(), &[&all[..], &args].concat());
         assert!(code != 0 && stderr.contains(words), "{args:?}: {stderr}");
     }
+    assert_eq!(
+        fs::read_dir(dir.path().join("runs/folder-photos")).unwrap().count(),
+        4,
+        "a wrong start leaves no folder"
+    );
 }
 
 #[test]

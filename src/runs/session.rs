@@ -81,6 +81,17 @@ impl<'s> Session<'s> {
         plan.data().info(&self.origin)
     }
 
+    /// Makes sure that the weights that a run is to begin from are there and fit, before it has a folder.
+    ///
+    /// # Errors
+    /// I/O and invalid data: there are none, which is named. Usage: fewer layers fit than are to be frozen.
+    pub fn check_beginning(&self, plan: &Plan) -> Result<()> {
+        let recipe = plan.recipe();
+        let Some(from) = &recipe.from else { return Ok(()) };
+        let model = plan.fresh(self.devices.main());
+        begin_from(model, Path::new(from), recipe.freeze, &mut crate::notice::silent).map(drop)
+    }
+
     /// Trains, from a checkpoint if there is one, and leaves everything in `dir`. `observers` hear before those that write.
     ///
     /// # Errors

@@ -190,6 +190,7 @@ try {
     assert.ok(await field(page, "batch").isDisabled() && await field(page, "lr").isEnabled(), "what a run was begun with stays");
     await page.click("#stop");
     await page.waitForFunction(() => !document.getElementById("start").disabled);
+    assert.match(await text(page, "progress"), /^stopped after epoch \d+ of 500; |^Stopped before the first epoch ended/);
     assert.match(new URL(page.url()).hash, /lr=0.01.*seed=7/);
     assert.equal(await page.locator("#message").isVisible(), false);
   });
@@ -411,6 +412,15 @@ try {
     assert.match(await text(page, "model-about"), /^own layers \(conv 4 stride 2, relu, flatten, linear classes\)/);
     await page.getByRole("button", { name: "Remove relu" }).click();
     await become("conv 4 stride 2", "flatten", "linear classes");
+    // From nothing, by what is advised: the block that was added stays the open one, and the classes come last.
+    await page.click("#empty-layers");
+    await page.selectOption("#add-layer", "linear 64");
+    await page.getByRole("button", { name: "Put flatten here" }).click();
+    await become("flatten", "linear 64");
+    assert.equal(await page.locator("#add-layer option").first().innerText(), "add a layer behind linear 64 …");
+    await page.selectOption("#add-layer", "relu");
+    await page.selectOption("#add-layer", "linear classes");
+    await become("flatten", "linear 64", "relu", "linear classes");
   });
 
   await check("what it takes for what, and what it sees", plain, {}, async (page) => {
@@ -601,6 +611,8 @@ with zipfile.ZipFile(root + ".zip", "w", zipfile.ZIP_DEFLATED) as z:
     await fill(page, { epochs: 1, lr: 10_000 });
     await page.click("#start");
     await page.locator("#hint button", { hasText: "Train at the learning rate 1000" }).waitFor();
+    await page.waitForTimeout(500);
+    assert.doesNotMatch(await text(page, "model-about"), /being trained/, "the network before answers again");
     await fill(page, { lr: 0.1 });
     await train(page);
     await page.reload();

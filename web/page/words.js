@@ -12,8 +12,9 @@ const percent = (/** @type {number} */ value, digits = 2) => `${value.toFixed(di
 const counted = (/** @type {number} */ n, /** @type {string} */ one, /** @type {string} */ many) =>
   `${number(n)} ${n === 1 ? one : many}`;
 
-const lossText = (/** @type {number | undefined} */ loss) =>
-  loss === undefined ? '–' : Math.abs(loss) < 1e5 ? loss.toFixed(4) : loss.toExponential(2);
+/** A loss; JSON knows none that is infinite. @param {number | null | undefined} loss */
+const lossText = (loss) =>
+  loss === undefined || loss === null ? '–' : Math.abs(loss) < 1e5 ? loss.toFixed(4) : loss.toExponential(2);
 
 // What everybody knows; other data have the name that they were given.
 /** @type {Record<string, string>} */
@@ -27,6 +28,7 @@ const networkName = ({ name, layers, batch_norm }) =>
 
 export const words = {
   percent,
+  loss: lossText,
 
   /**
    * The words that index.html names: `data-words` is an element's text, `data-label` what a screen reader says of
@@ -172,7 +174,7 @@ export const words = {
     },
     of: (/** @type {string} */ layers) => `What ${layers} makes of the image`,
     askAbout: (/** @type {string} */ caption) => `Ask the network about this image: ${caption}`,
-    isSaid: 'is ↓ said →',
+    isSaid: 'is\u00a0↓ said\u00a0→',
     right: 'right',
     cell: (/** @type {number} */ n, /** @type {string} */ is, /** @type {string} */ said) =>
       is === said
@@ -227,6 +229,7 @@ export const words = {
         ? ''
         : `→ ${output.replaceAll('x', '×')}${parameters ? `, ${counted(parameters, 'parameter', 'parameters')}` : ''}`,
     add: 'add a layer …',
+    addBehind: (/** @type {string} */ layer) => `add a layer behind ${layer} …`,
     put: (/** @type {string} */ layer) => `Put ${layer} here`,
     putLast: (/** @type {string} */ layers) => `Put ${layers} at the end`,
     lastLayer: 'linear classes – the last layer: a value for each class',
@@ -277,6 +280,8 @@ export const words = {
       `${epoch.seconds.toFixed(2)} s, ${number(Math.round(epoch.images_per_second))} images/s`,
     augmented: (/** @type {number} */ accuracy) => `; with test-time augmentation ${percent(accuracy)}`,
     done: '; done',
+    stoppedAt: (/** @type {number} */ done, /** @type {number} */ epochs) =>
+      `stopped after epoch ${done} of ${epochs}; what was learned since then is kept too`,
     tryRate: (/** @type {number} */ rate) => `Train at the learning rate ${rate}`,
     learnsNothing:
       'The network does no better than guessing: try a smaller learning rate, or add norm behind the layers.',

@@ -120,10 +120,18 @@ impl Session {
         if loaded.model.network() == plan.network() {
             return Ok(loaded.model.clone());
         }
-        let message = format!(
-            "{} has another network than the recipe: choose its layers, or train from the start",
-            loaded.manifest.name
-        );
+        let (name, (old, new)) = (&loaded.manifest.name, (loaded.model.network(), plan.network()));
+        let message = if (old.input(), old.classes()) == (new.input(), new.classes()) {
+            format!("{name} has another network than the recipe: choose its layers, or train from the start")
+        } else {
+            format!(
+                "{name} is for images of {} in {} classes, and these are {} in {}: train from the start",
+                old.input(),
+                old.classes(),
+                new.input(),
+                new.classes()
+            )
+        };
         Err(JsError::new(&message))
     }
 }

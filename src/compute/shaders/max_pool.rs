@@ -32,8 +32,10 @@ pub(super) fn launch(x: CubeTensor, size: usize) -> CubeTensor {
 
 pub(super) fn launch_gradient(inputs: [CubeTensor; 2], size: usize) -> CubeTensor {
     let [x, dy] = inputs.map(into_contiguous);
-    let dx = empty(&x, x.meta.shape().clone());
-    let groups = in_rows(dx.meta.shape().num_elements().div_ceil(THREADS as usize));
+    let sides = x.meta.shape().clone();
+    let windows = sides[0] * sides[1] * sides[2].div_ceil(size) * sides[3].div_ceil(size);
+    let dx = empty(&x, sides);
+    let groups = in_rows(windows.div_ceil(THREADS as usize));
     run(Gradient, THREADS, groups, &[&x, &dy, &dx], &params(&x, size, groups));
     dx
 }

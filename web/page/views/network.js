@@ -51,6 +51,8 @@ function paint(draft) {
   const fits = draft.error === null && draft.layers.every(({ error }) => error === null);
   $('network-about').textContent = words.network.about(draft.layers.length, fits ? parameters : null);
   $('network-error').textContent = draft.error ?? '';
+  const [first] = $('add-layer').options;
+  if (first) first.textContent = opened >= 0 ? words.network.addBehind(layers[opened]) : words.network.add;
   const last = /end with `([^`]+)`/.exec(draft.error ?? '')?.[1];
   if (last) {
     const add = guarded(() => take([...layers, ...last.split(', ')]));
@@ -83,7 +85,10 @@ function block({ text, output, parameters, error }, i) {
   }
   const remove = button(
     '✕',
-    guarded(() => take(layers.filter((_, at) => at !== i))),
+    guarded(() => {
+      if (opened >= i) opened = opened === i ? -1 : opened - 1;
+      return take(layers.filter((_, at) => at !== i));
+    }),
     words.network.remove(text),
   );
   const item = element('li', { draggable: true, className: error ? 'wrong' : '' }, open, up, down, remove);
@@ -91,7 +96,10 @@ function block({ text, output, parameters, error }, i) {
   if (error) item.append(element('p', { className: 'refusal', textContent: error }));
   const missing = /put `([^`]+)` before it/.exec(error ?? '')?.[1];
   if (missing) {
-    const add = guarded(() => take([...layers.slice(0, i), missing, ...layers.slice(i)]));
+    const add = guarded(() => {
+      if (opened >= i) opened += 1; // the block that was open moves down
+      return take([...layers.slice(0, i), missing, ...layers.slice(i)]);
+    });
     item.append(Object.assign(button(words.network.put(missing), add), { className: 'fix' }));
   }
   item.ondragstart = (event) => event.dataTransfer?.setData('application/x-layer', String(i));
@@ -182,9 +190,10 @@ $('add-layer').onchange = guarded(async () => {
   const added = $('add-layer').value;
   $('add-layer').value = '';
   if (!added) return;
-  // Behind the open block, else before the last one, if that makes the classes.
-  const beforeLast = layers.at(-1) === 'linear classes' && added !== 'linear classes';
-  const at = opened >= 0 ? opened + 1 : layers.length - (beforeLast ? 1 : 0);
+  // Behind the open block, else before the last one, if that makes the classes; which nothing comes behind.
+  const isLast = added === 'linear classes';
+  const end = layers.length - (layers.at(-1) === 'linear classes' && !isLast ? 1 : 0);
+  const at = opened >= 0 && !isLast ? opened + 1 : end;
   opened = at;
   await take([...layers.slice(0, at), added, ...layers.slice(at)]);
 });

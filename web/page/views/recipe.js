@@ -225,6 +225,7 @@ export const useRecipeOf = ({ recipe: trained, shape, classes }, whole) =>
       ? { ...trained, dataset, batch_size: Math.min(Number(trained.batch_size), Number(batch_size)) }
       : { ...recipe(), network: trained.network };
     change({ recipe: await changed(/** @type {Recipe} */ (wanted), {}) });
+    $('hint').replaceChildren(); // it may have told of another network
     if (!isOfAddress()) keep('preset', $('preset').value);
     keepOptions(await differences());
     form.show(recipe(), true);

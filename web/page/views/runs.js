@@ -92,6 +92,16 @@ export async function endRun(how, about, weights) {
   return (await put(mine, weights)) ? mine.id : undefined;
 }
 
+/**
+ * Keeps what is known now of a run's network, such as its accuracy.
+ * @param {string} id of the run
+ * @param {import('../store.js').Manifest} about
+ */
+export async function keepAbout(id, about) {
+  const run = state.runs.find((run) => run.id === id);
+  if (run) await put({ ...run, about });
+}
+
 /** A curve of at most some thousand points. @param {[number, number][]} points */
 function thinned(points) {
   const every = Math.ceil(points.length / 4000);
@@ -205,7 +215,7 @@ function row(run) {
     run.data,
     words.network.named(run.about.recipe.network),
     run.history.length ? words.percent(best, 2) : '–',
-    run.history.at(-1)?.test_loss.toFixed(4) ?? '–',
+    words.loss(run.history.at(-1)?.test_loss),
   ];
   const texts = cells.map((text) => element('td', text));
   return rowOfRun([element('td', {}, overlay), ...texts, element('td', { className: 'actions' }, ...buttons)]);

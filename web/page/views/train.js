@@ -8,18 +8,19 @@ import { change, isActivity, state, watch } from '../store.js';
 import { words } from '../words.js';
 import { classify } from './data.js';
 import { changeField, chosenRecipe, useRecipeOf } from './recipe.js';
-import { beginRun, endRun, keepEpoch } from './runs.js';
+import { beginRun, endRun, keepAbout, keepEpoch } from './runs.js';
 
 /** @typedef {import('../store.js').Epoch} Epoch */
 
 /** What is known of the run that trains. */
-let now = { steps: 0, epochs: 0, tested: 0 };
+let now = { steps: 0, epochs: 0, tested: 0, isOver: false };
 
 // While it trains the network in training answers, and its weights are shown.
 const showWeights = latest(async () => {
   try {
     const about = await ask('about');
-    if (state.activity === 'training') change({ about, answeredBy: words.train.answers(state.curves.history.length) });
+    if (state.activity !== 'training' || now.isOver) return;
+    change({ about, answeredBy: words.train.answers(state.curves.history.length) });
   } catch {
     /* the device was changed: whoever changed it says so */
   }
@@ -117,7 +118,7 @@ async function train(further) {
 /** @param {import('../store.js').Recipe} recipe @param {boolean} further */
 async function run(recipe, further) {
   const before = state.about;
-  now = { steps: 0, epochs: Math.ceil(recipe.epochs), tested: 0 };
+  now = { steps: 0, epochs: Math.ceil(recipe.epochs), tested: 0, isOver: false };
   const curves = { name: words.train.now, losses: [], history: [] };
   change({ activity: 'training', paused: false, answeredBy: '', curves });
   $('progress').textContent = state.device.kind === 'webgpu' ? words.train.compiling : words.train.begins;
@@ -125,7 +126,9 @@ async function run(recipe, further) {
   $('progress-bar').value = 0;
   beginRun(recipe, now.epochs);
   try {
-    await ask('train', [recipe, further]);
+    await ask('train', [recipe, further]).finally(() => {
+      now.isOver = true;
+    });
     await finish(before);
   } catch (error) {
     if (isActivity('training')) {
@@ -170,12 +173,15 @@ async function finish(before) {
   await addModel({ about: { ...about, name }, bytes: new Uint8Array(bytes).buffer, run: kept });
   keep('main', name);
   change({ activity: 'idle', paused: false });
-  $('progress').textContent += words.train.done;
+  const done = state.curves.history.length;
+  if (done < now.epochs) $('progress').textContent = words.train.stoppedAt(done, now.epochs);
+  else $('progress').textContent += words.train.done;
   await classify();
   const accuracy = state.classified?.accuracy;
   if (accuracy === undefined || state.about?.name !== name) return;
   // Within the run it may have been tested on a part of the images, or not at all since its last steps.
   const tested = { ...state.about, accuracy };
+  if (kept) await keepAbout(kept, tested);
   change({
     about: tested,
     models: state.models.map((model) => (model.about.name === name ? { ...model, about: tested } : model)),

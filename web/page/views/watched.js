@@ -93,7 +93,7 @@ function row(run) {
   const about = element('details', {}, element('summary', run.name), element('p', words.watched.device(device)));
   // It scrolls, by keys too.
   about.append(element('pre', { textContent: JSON.stringify(recipe, null, 1), tabIndex: 0 }));
-  const numbers = [best === null ? '–' : words.percent(best, 2), last?.test_loss.toFixed(4) ?? '–'];
+  const numbers = [best === null ? '–' : words.percent(best, 2), words.loss(last?.test_loss)];
   const texts = [words.watched.how(run), run.data, words.network.named(recipe.network), ...numbers];
   const report = run.report
     ? [element('a', { href: `${folderOf(run)}/report.html`, target: '_blank', textContent: words.watched.report })]
