@@ -144,13 +144,13 @@ fn fresh(args: &TrainArgs) -> Result<()> {
     let keep = args.keep.map_or(1, |n| n as usize);
     let save_every = args.save_every.map(|n| n as usize);
     let session = Session { save_every, keep, ..Session::new(devices, origin, &stop, &mut terminal::tell)? };
-    session.check_beginning(&plan)?;
     let experiment = recipe.dataset.plain_name();
     if !jobs.is_empty() {
         let name = args.name.clone().unwrap_or_else(|| format!("sweep-{experiment}-{}", recipe.short_name()));
         return run_sweep(args, &session, &name, &jobs);
     }
     let (data, info) = (session.dataset(&plan), session.devices.info());
+    session.check_beginning(&plan)?;
     let dir = RunDir::create(args.root(), &experiment, args.name.as_deref(), &recipe, &data, info)?;
     say!("{}", session.headline(&plan));
     train(args, &session, &plan, &dir, None, gpu)

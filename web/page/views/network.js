@@ -52,7 +52,7 @@ function paint(draft) {
   $('network-about').textContent = words.network.about(draft.layers.length, fits ? parameters : null);
   $('network-error').textContent = draft.error ?? '';
   const [first] = $('add-layer').options;
-  if (first) first.textContent = opened >= 0 ? words.network.addBehind(layers[opened]) : words.network.add;
+  if (first) first.textContent = addLabel();
   const last = /end with `([^`]+)`/.exec(draft.error ?? '')?.[1];
   if (last) {
     const add = guarded(() => take([...layers, ...last.split(', ')]));
@@ -137,6 +137,8 @@ async function moved(from, to) {
   const other = [...layers];
   other.splice(to, 0, ...other.splice(from, 1));
   if (opened === from) opened = to;
+  else if (from < opened && opened <= to) opened -= 1;
+  else if (to <= opened && opened < from) opened += 1;
   await take(other);
   /** @type {HTMLElement | null} */ ($('layers').children[to]?.querySelector('.open'))?.focus();
 }
@@ -181,10 +183,14 @@ function editor(text, i) {
   return box;
 }
 
+/** Whether a layer that is added comes behind the open block: nothing comes behind the classes. */
+const isBehindOpen = () => opened >= 0 && layers[opened] !== 'linear classes';
+const addLabel = () => (isBehindOpen() ? words.network.addBehind(layers[opened]) : words.network.add);
+
 watch(['kinds'], () => {
   const options = state.kinds.map(({ name, about, example }) => new Option(words.network.option(name, about), example));
   const last = new Option(words.network.lastLayer, 'linear classes');
-  $('add-layer').replaceChildren(new Option(words.network.add, ''), ...options, last);
+  $('add-layer').replaceChildren(new Option(addLabel(), ''), ...options, last);
 });
 $('add-layer').onchange = guarded(async () => {
   const added = $('add-layer').value;
@@ -193,8 +199,8 @@ $('add-layer').onchange = guarded(async () => {
   // Behind the open block, else before the last one, if that makes the classes; which nothing comes behind.
   const isLast = added === 'linear classes';
   const end = layers.length - (layers.at(-1) === 'linear classes' && !isLast ? 1 : 0);
-  const at = opened >= 0 && !isLast ? opened + 1 : end;
-  opened = at;
+  const at = isBehindOpen() && !isLast ? opened + 1 : end;
+  opened = isLast ? -1 : at;
   await take([...layers.slice(0, at), added, ...layers.slice(at)]);
 });
 $('empty-layers').onclick = guarded(async () => {

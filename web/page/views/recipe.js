@@ -118,9 +118,10 @@ const offerPresets = () =>
 async function keepLayers(layers) {
   const { data } = state;
   if (!data) return false;
-  const wanted = await changed(recipe(), { 'network.layers': layers });
+  const wanted = await withWhatCanBe(recipe(), { 'network.layers': layers });
   const draft = await ask('draft', [wanted.network, data.shape, data.classes.length]);
-  if (draft.error !== null || draft.layers.some(({ error }) => error !== null)) return false;
+  const isFit = draft.error === null && draft.layers.every(({ error }) => error === null);
+  if (!isFit || textAt(wanted, 'network.layers') !== layers || state.data !== data) return false;
   change({ recipe: wanted });
   keep('preset', $('preset').value);
   keepOptions(await differences());

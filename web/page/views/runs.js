@@ -93,13 +93,23 @@ export async function endRun(how, about, weights) {
 }
 
 /**
- * Keeps what is known now of a run's network, such as its accuracy.
+ * Keeps the accuracy of a run's network, which is known later than its weights.
  * @param {string} id of the run
- * @param {import('../store.js').Manifest} about
+ * @param {number} accuracy
  */
-export async function keepAbout(id, about) {
+export async function keepAccuracy(id, accuracy) {
   const run = state.runs.find((run) => run.id === id);
-  if (run) await put({ ...run, about });
+  if (!run) return; // deleted meanwhile
+  const known = { ...run, about: { ...run.about, accuracy } };
+  change({
+    runs: state.runs.map((other) => (other === run ? known : other)),
+    overlaid: state.overlaid.map((other) => (other === run ? known : other)),
+  });
+  try {
+    await keepRun(known);
+  } catch (error) {
+    $('runs-about').textContent = words.runs.notKept(wordsOf(error));
+  }
 }
 
 /** A curve of at most some thousand points. @param {[number, number][]} points */

@@ -8,12 +8,12 @@ import { change, isActivity, state, watch } from '../store.js';
 import { words } from '../words.js';
 import { classify } from './data.js';
 import { changeField, chosenRecipe, useRecipeOf } from './recipe.js';
-import { beginRun, endRun, keepAbout, keepEpoch } from './runs.js';
+import { beginRun, endRun, keepAccuracy, keepEpoch } from './runs.js';
 
 /** @typedef {import('../store.js').Epoch} Epoch */
 
 /** What is known of the run that trains. */
-let now = { steps: 0, epochs: 0, tested: 0, isOver: false };
+let now = { steps: 0, epochs: 0, tested: 0, isOver: false, isStopped: false };
 
 // While it trains the network in training answers, and its weights are shown.
 const showWeights = latest(async () => {
@@ -118,7 +118,7 @@ async function train(further) {
 /** @param {import('../store.js').Recipe} recipe @param {boolean} further */
 async function run(recipe, further) {
   const before = state.about;
-  now = { steps: 0, epochs: Math.ceil(recipe.epochs), tested: 0, isOver: false };
+  now = { steps: 0, epochs: Math.ceil(recipe.epochs), tested: 0, isOver: false, isStopped: false };
   const curves = { name: words.train.now, losses: [], history: [] };
   change({ activity: 'training', paused: false, answeredBy: '', curves });
   $('progress').textContent = state.device.kind === 'webgpu' ? words.train.compiling : words.train.begins;
@@ -174,18 +174,18 @@ async function finish(before) {
   keep('main', name);
   change({ activity: 'idle', paused: false });
   const done = state.curves.history.length;
-  if (done < now.epochs) $('progress').textContent = words.train.stoppedAt(done, now.epochs);
+  if (now.isStopped && done < now.epochs) $('progress').textContent = words.train.stoppedAt(done, now.epochs);
   else $('progress').textContent += words.train.done;
   await classify();
   const accuracy = state.classified?.accuracy;
   if (accuracy === undefined || state.about?.name !== name) return;
   // Within the run it may have been tested on a part of the images, or not at all since its last steps.
   const tested = { ...state.about, accuracy };
-  if (kept) await keepAbout(kept, tested);
   change({
     about: tested,
     models: state.models.map((model) => (model.about.name === name ? { ...model, about: tested } : model)),
   });
+  if (kept) await keepAccuracy(kept, accuracy);
 }
 
 $('recipe').onsubmit = guarded(async (/** @type {Event} */ event) => {
@@ -211,6 +211,7 @@ $('step').onclick = guarded(async () => {
 });
 $('stop').onclick = guarded(async () => {
   $('progress').textContent = words.train.stops;
+  now.isStopped = true;
   await ask('stop');
 });
 $('save').onclick = guarded(async () => {
