@@ -1,6 +1,5 @@
 //! Data sets: what they are called, where they come from, and their checked images and labels on the host.
 
-#[cfg(feature = "archive")]
 pub mod cifar;
 #[cfg(feature = "native")]
 mod csv;

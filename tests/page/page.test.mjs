@@ -1,6 +1,8 @@
 // What of the page needs no browser: node --test tests/page
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +12,8 @@ const { change, state, watch } = await import(path.join(page, 'store.js'));
 const { guarded, latest, queue } = await import(path.join(page, 'actions.js'));
 const { partsOf, textOf } = await import(path.join(page, 'usage.js'));
 const { crc32, readZip, writeZip } = await import(path.join(page, 'zip.js'));
+const { bytesOf, unzipped } = await import(path.join(page, 'files.js'));
+const { inTar } = await import(path.join(page, 'tar.js'));
 const { words } = await import(path.join(page, 'words.js'));
 const { fieldsOf, textAt } = await import(path.join(page, 'form.js'));
 
@@ -110,6 +114,34 @@ test('a zip file of others may be packed; one that is broken is refused', async 
     const copy = bytes.slice();
     copy[Math.floor(Math.random() * copy.length)] ^= 1 << Math.floor(Math.random() * 8);
     await readZip(new Blob([copy]), 'a.zip').catch((error) => assert.match(error.message, /a\.zip|400 MB|b\.png/));
+  }
+});
+
+test('the files of an archive stream by, folders and odd files left out; one that is broken is refused', async () => {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'tar-'));
+  const contents = { 'a.bin': '', 'b.bin': 'b'.repeat(512), 'c.bin': 'c'.repeat(70_000) };
+  mkdirSync(path.join(folder, 'files/inner'), { recursive: true });
+  for (const [name, text] of Object.entries(contents)) writeFileSync(path.join(folder, 'files/inner', name), text);
+  execFileSync('tar', ['czf', 'some.tar.gz', 'files'], { cwd: folder });
+  const packed = readFileSync(path.join(folder, 'some.tar.gz'));
+  rmSync(folder, { recursive: true });
+  const read = async (pieces, wanted = () => true) => {
+    const found = {};
+    for await (const { name, length, pieces: inside } of inTar(pieces, 'some.tar')) {
+      assert.equal(length, contents[name].length);
+      if (!wanted(name)) continue;
+      found[name] = '';
+      for await (const bytes of inside) found[name] += new TextDecoder().decode(bytes);
+    }
+    return found;
+  };
+  const blob = new Blob([packed]);
+  assert.deepEqual(await read(unzipped({ name: 'some.tar.gz', blob })), contents);
+  assert.deepEqual(await read(unzipped({ name: 'some.tar.gz', blob }), (name) => name === 'c.bin'), { 'c.bin': contents['c.bin'] }, 'what nobody reads is passed over');
+  await assert.rejects(read(unzipped({ name: 'cut.tar.gz', blob: blob.slice(0, 100) })), /cut\.tar\.gz is no gzip file, or is cut short/);
+  const plain = await bytesOf(blob.stream().pipeThrough(new DecompressionStream('gzip')), 1e6, 'some.tar');
+  for (const changed of [plain.slice(0, -9000), plain.slice(0, 700), plain.slice(1), new Uint8Array(0), plain.map((byte, i) => (i === 130 ? 57 : byte))]) {
+    await assert.rejects(read(unzipped({ name: 'some.tar', blob: new Blob([changed]) })), /some\.tar cannot be read to its end as an archive/);
   }
 });
 

@@ -13,6 +13,28 @@ export async function fetched(path) {
 }
 
 /**
+ * The bytes of a stream as they come, of which there may not be more than `most`.
+ * @param {ReadableStream<Uint8Array<ArrayBuffer>>} stream
+ * @param {number} most
+ * @param {string} name
+ */
+export async function* piecesOf(stream, most, name) {
+  let bytes = 0;
+  const reader = stream.getReader(); // not every browser iterates over a stream
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      bytes += value.length;
+      if (bytes > most) throw new RangeError(`${name} unpacks to more than ${most / 1e6} MB`);
+      yield value;
+    }
+  } finally {
+    reader.cancel().catch(() => {}); // whoever asked may not want the rest
+  }
+}
+
+/**
  * The bytes of a stream, of which there may not be more than `most`.
  * @param {ReadableStream<Uint8Array<ArrayBuffer>>} stream
  * @param {number} most
@@ -20,32 +42,45 @@ export async function fetched(path) {
  */
 export async function bytesOf(stream, most, name) {
   /** @type {Uint8Array<ArrayBuffer>[]} */
-  const parts = [];
-  let bytes = 0;
-  const reader = stream.getReader(); // not every browser iterates over a stream
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    bytes += value.length;
-    if (bytes > most) {
-      reader.cancel().catch(() => {});
-      throw new RangeError(`${name} unpacks to more than ${most / 1e6} MB`);
-    }
-    parts.push(value);
-  }
-  return new Uint8Array(await new Blob(parts).arrayBuffer());
+  const pieces = [];
+  for await (const piece of piecesOf(stream, most, name)) pieces.push(piece);
+  return new Uint8Array(await new Blob(pieces).arrayBuffer());
 }
 
 /**
- * The bytes of a file, unzipped if its name says that it is zipped; not more than it may have.
+ * The bytes of a file as they come, unzipped if its name says that it is zipped; not more than it may have. A piece is
+ * there until the next is asked for.
  * @param {DataFile} file
  */
-export async function unzipped({ name, blob }) {
-  if (!name.endsWith('.gz')) return new Uint8Array(await blob.arrayBuffer());
+export async function* unzipped({ name, blob }) {
+  if (!name.endsWith('.gz')) {
+    yield* inOnePlace(blob);
+    return;
+  }
   try {
-    return await bytesOf(blob.stream().pipeThrough(new DecompressionStream('gzip')), AT_MOST, name);
+    yield* piecesOf(blob.stream().pipeThrough(new DecompressionStream('gzip')), AT_MOST, name);
   } catch (error) {
     throw error instanceof RangeError ? error : new Error(`${name} is no gzip file, or is cut short`);
+  }
+}
+
+/**
+ * The bytes of a blob, read into one and the same memory where the browser can: it is slow to collect others.
+ * @param {Blob} blob
+ */
+async function* inOnePlace(blob) {
+  let reader;
+  try {
+    reader = blob.stream().getReader({ mode: 'byob' });
+  } catch {
+    yield* piecesOf(blob.stream(), Infinity, '');
+    return;
+  }
+  for (let memory = new ArrayBuffer(1 << 20); ; ) {
+    const { done, value } = await reader.read(new Uint8Array(memory));
+    if (done) return;
+    yield value;
+    memory = value.buffer;
   }
 }
 

@@ -74,13 +74,21 @@ const calls = {
   /** @returns {Promise<{ checks: { what: string, difference: number, allowed: number }[], replayed: boolean }>} */
   verify: async () => JSON.parse(await session.verify()),
   /**
-   * A file of a data set that is loaded next.
-   * @param {string} name
-   * @param {Uint8Array} bytes
-   * @param {boolean} first
-   * @param {number} toCome files after it
+   * The files of a data set that is loaded next.
+   * @param {string[]} names
+   * @param {number[]} lengths in bytes
    */
-  add_file: (name, bytes, first, toCome) => session.add_file(name, bytes, first, toCome),
+  begin_files: (names, lengths) => session.begin_files(names, new Uint32Array(lengths)),
+  /**
+   * The next bytes of one of them: so many, at the beginning of a portion, which is given back to be filled again.
+   * @param {string} name
+   * @param {Uint8Array<ArrayBuffer>} portion
+   * @param {number} count
+   */
+  add_bytes(name, portion, count) {
+    session.add_bytes(name, portion.subarray(0, count));
+    return portion;
+  },
   /** @param {string} name @returns {DataInfo} */
   load_data: (name) => JSON.parse(session.load_data(name)),
   /**
@@ -226,7 +234,9 @@ onmessage = async ({ data: { id, call, args } }) => {
   try {
     if (!session && call !== 'open') throw new Error('the device is still starting: try again in a moment');
     const answer = /** @type {(...args: unknown[]) => unknown} */ (calls[/** @type {keyof Calls} */ (call)]);
-    postMessage({ id, result: await answer(...args) });
+    const result = await answer(...args);
+    const transfer = result instanceof Uint8Array ? [/** @type {ArrayBuffer} */ (result.buffer)] : [];
+    postMessage({ id, result }, { transfer }); // nobody here needs it any more
   } catch (error) {
     postMessage({ id, error: error instanceof Error ? error.message : String(error) });
   }

@@ -119,9 +119,10 @@ impl Session {
     }
 }
 
-/// Tiles in a row, so that few make one row, and many some full ones.
+/// Tiles in a row, so that few make one row, and more make rows of one length, or nearly so.
 fn columns(tiles: usize, most: u32) -> u32 {
-    (tiles as u32).min(most).max(1)
+    let (tiles, most) = (tiles.max(1) as u32, most.max(1));
+    tiles.div_ceil(tiles.div_ceil(most))
 }
 
 /// The weights of the first layer that has some: filters of three channels in colour, of others the first channel.

@@ -29,7 +29,7 @@ pub(crate) struct Inside {
     pub info: DeviceInfo,
     pub gpu: Option<Opened>,
     /// The files of the next data set, as far as they are there.
-    files: RefCell<Files>,
+    files: RefCell<Option<Files>>,
     pub data: RefCell<Option<Rc<Data>>>,
     /// The model at hand, and those beside it.
     pub models: RefCell<BTreeMap<u32, Rc<Loaded>>>,
@@ -151,20 +151,25 @@ impl Session {
         json(&found)
     }
 
-    /// Takes an uncompressed file of a data set: one of MNIST's four, of CIFAR-10's `.bin` files, or its archive. The `first`
-    /// one begins another set; so many are still `to_come`.
-    pub fn add_file(&self, name: String, bytes: Vec<u8>, first: bool, to_come: usize) -> Result<(), JsError> {
-        let mut files = self.inside.files.borrow_mut();
-        if first {
-            *files = Files::default();
-        }
-        files.add(name, bytes, to_come).map_err(thrown)
+    /// Begins another data set: of uncompressed files of these names and lengths in bytes, MNIST's four, or CIFAR-10's `.bin` files,
+    /// those of the train set in the order of their images.
+    pub fn begin_files(&self, names: Vec<String>, lengths: Vec<u32>) -> Result<(), JsError> {
+        let files = names.into_iter().zip(lengths).map(|(name, length)| (name, length as usize)).collect();
+        *self.inside.files.borrow_mut() = Some(Files::new(files).map_err(thrown)?);
+        Ok(())
     }
 
-    /// Takes the files that were [added](Self::add_file) as the data set. What it is, as JSON. One that nobody knows is called
-    /// `name`.
+    /// Takes the next bytes of one of these files.
+    pub fn add_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), JsError> {
+        let mut files = self.inside.files.borrow_mut();
+        files.as_mut().ok_or_else(|| no_files())?.add(name, bytes).map_err(thrown)
+    }
+
+    /// Takes the files, which have all [come](Self::add_bytes) by now, as the data set. What it is, as JSON. One that nobody knows
+    /// is called `name`.
     pub fn load_data(&self, name: &str) -> Result<String, JsError> {
-        self.take_data(name, self.inside.files.take().parse().map_err(thrown)?)
+        let files = self.inside.files.take().ok_or_else(|| no_files())?;
+        self.take_data(name, files.parse().map_err(thrown)?)
     }
 
     /// Takes somebody's own pictures as a data set called `name`: `pixels` has one behind the other, as
@@ -253,4 +258,8 @@ impl Session {
     pub(crate) fn model(&self, place: u32) -> Result<Rc<Loaded>, JsError> {
         self.inside.models.borrow().get(&place).cloned().ok_or_else(|| JsError::new("there is no model yet"))
     }
+}
+
+fn no_files() -> JsError {
+    JsError::new("no files of a data set were announced")
 }

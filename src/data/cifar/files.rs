@@ -1,12 +1,13 @@
 //! Where the files of CIFAR-10 are looked for, and downloaded from.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 
-use super::records::{Parts, RECORD, TEST_FILE, TRAIN_FILES, from_archive, read_file};
+use super::archive::{from_archive, read_file};
+use super::records::{Parts, RECORD, TEST_FILE, TRAIN_FILES};
 use crate::data::dataset::Loaded;
 use crate::data::download::{self, Remote};
 use crate::data::origin::Origin;
@@ -26,12 +27,12 @@ const MIRRORS: [&str; 1] = ["https://www.cs.toronto.edu/~kriz/"];
 /// archive in the first place, downloaded if it is not there.
 pub(in crate::data) fn load(places: &[PathBuf], notices: Notices<'_>) -> Result<Loaded> {
     if let Some(dir) = folder(places) {
-        let mut parts = Parts::default();
-        for (name, to_come) in TRAIN_FILES.iter().chain([&TEST_FILE]).zip((0..=TRAIN_FILES.len()).rev()) {
-            let path = dir.join(name);
-            let file = File::open(&path).map_err(|e| Error::io("read", &path, e))?;
-            let bytes = read_file(file).map_err(|e| Error::io("read", &path, e))?;
-            parts.add(&path.display().to_string(), &bytes, to_come)?;
+        let paths: Vec<PathBuf> = TRAIN_FILES.iter().chain([&TEST_FILE]).map(|name| dir.join(name)).collect();
+        let mut parts =
+            Parts::new(paths.iter().map(|path| Ok((name(path), length(path)?))).collect::<Result<Vec<_>>>()?)?;
+        for path in &paths {
+            let bytes = File::open(path).and_then(read_file).map_err(|e| Error::io("read", path, e))?;
+            parts.add(&name(path), &bytes)?;
         }
         return Ok(Loaded { dataset: parts.finish()?, origin: Origin::Folder(dir) });
     }
@@ -44,6 +45,16 @@ pub(in crate::data) fn load(places: &[PathBuf], notices: Notices<'_>) -> Result<
     let file = File::open(&path).map_err(|e| Error::io("read", &path, e))?;
     let dataset = from_archive(GzDecoder::new(std::io::BufReader::new(file)), &path.display().to_string())?;
     Ok(Loaded { dataset, origin: Origin::Archive(path) })
+}
+
+fn name(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// The bytes of a file, or as many as can be counted here.
+fn length(path: &Path) -> Result<usize> {
+    let length = fs::metadata(path).map_err(|e| Error::io("read", path, e))?.len();
+    Ok(usize::try_from(length).unwrap_or(usize::MAX))
 }
 
 /// The folder of the six files, in the first of `places` that has them.

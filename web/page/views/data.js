@@ -5,6 +5,7 @@ import { $, button, element } from '../dom.js';
 import { AT_MOST, fetched, unzipped } from '../files.js';
 import { ask, client } from '../protocol.js';
 import { change, isActivity, state, watch } from '../store.js';
+import { inTar } from '../tar.js';
 import { words } from '../words.js';
 import { takeTestImage } from './ask.js';
 
@@ -62,7 +63,7 @@ export async function offerSamples() {
   });
 }
 
-/** @param {File} file */
+/** @param {{ name: string }} file */
 export const isData = (file) => /(-ubyte|\.bin|\.tar)(\.gz)?$/.test(file.name);
 
 /** Gives the device the data that were chosen, the sample where they are gone. */
@@ -78,16 +79,50 @@ export async function loadData() {
 }
 
 /**
- * Gives the device the files one after the other, so that they are in memory once.
+ * The files of data, those in archives too, each with its bytes as they come.
+ * @param {DataFile[]} files
+ * @returns {AsyncGenerator<import('../tar.js').Member, void, void>}
+ */
+async function* members(files) {
+  for (const file of files) {
+    const [name, pieces] = [file.name.replace(/\.gz$/, ''), unzipped(file)];
+    if (!name.endsWith('.tar')) yield { name, length: await lengthOf(file), pieces };
+    else for await (const member of inTar(pieces, name)) if (isData(member)) yield member;
+  }
+}
+
+/** How many bytes a file has, unzipped. @param {DataFile} file */
+async function lengthOf(file) {
+  if (!file.name.endsWith('.gz')) return file.blob.size;
+  let length = 0;
+  for await (const piece of unzipped(file)) length += piece.length;
+  return length;
+}
+
+/** Bytes that go to the device at once. */
+const PORTION = 1 << 20;
+
+/**
+ * Gives the device the files portion by portion, so that they are in memory once. They are gone through twice, since it
+ * makes room for them first.
  * @param {string} name
  * @param {DataFile[]} files
  */
 async function loadFiles(name, files) {
-  const sorted = files.toSorted((a, b) => (a.name < b.name ? -1 : 1)); // the order of the images does not depend on it
-  for (const [i, file] of sorted.entries()) {
-    const bytes = await unzipped(file);
-    const plain = file.name.replace(/\.gz$/, '');
-    await ask('add_file', [plain, bytes, i === 0, sorted.length - i - 1], [bytes.buffer]);
+  /** @type {[string, number][]} */
+  const found = [];
+  for await (const { name, length } of members(files)) found.push([name, length]);
+  found.sort(([a], [b]) => (a < b ? -1 : 1)); // the order of the images does not depend on that of the files
+  await ask('begin_files', [found.map(([name]) => name), found.map(([, length]) => length)]);
+  let portion = new Uint8Array(PORTION); // one that goes to and fro: browsers are slow to collect others
+  for await (const { name, pieces } of members(files)) {
+    for await (const piece of pieces) {
+      for (let at = 0; at < piece.length; at += PORTION) {
+        const some = piece.subarray(at, at + PORTION);
+        portion.set(some);
+        portion = await ask('add_bytes', [name, portion, some.length], [portion.buffer]);
+      }
+    }
   }
   return ask('load_data', [name]);
 }

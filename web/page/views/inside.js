@@ -57,8 +57,8 @@ async function layOut() {
     const maxWidth = columns < most ? `${columns * 4}rem` : '';
     canvas.style.maxWidth = maxWidth;
     const figure = element('figure', {}, element('figcaption', {}, element('b', layers), ` ${what}`), canvas);
-    // The last values are those of the classes, whose names stand below where they are in one row.
-    if (i === stages.length && about.classes.length === columns) {
+    // The last values are those of the classes, whose names stand below, in rows as theirs.
+    if (i && i === stages.length && stages[i - 1].shown === about.classes.length) {
       const items = about.classes.map((name) => element('li', { textContent: name, title: name }));
       const names = element('ol', { className: 'names' }, ...items);
       Object.assign(names.style, { maxWidth, gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))` });
