@@ -5,8 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Once;
 
-use image::imageops::FilterType;
-use image::{ImageBuffer, Rgb, RgbImage};
+use image::{DynamicImage, ImageBuffer, RgbImage};
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
@@ -126,10 +125,9 @@ fn both(draw: impl Fn(&Area<'_, '_>) -> Result<()>) -> Result<Chart> {
     let (width, height) = (SIZE.0 * SUPERSAMPLING, SIZE.1 * SUPERSAMPLING);
     let mut pixels = vec![0; (width * height * 3) as usize];
     draw(&Area::Bitmap(&BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area()))?;
-    let large: ImageBuffer<Rgb<u8>, Vec<u8>> =
-        ImageBuffer::from_raw(width, height, pixels).ok_or_else(|| failed("the bitmap has another size"))?;
-    let png = encode_png(&image::imageops::resize(&large, SIZE.0, SIZE.1, FilterType::Triangle))?;
-    Ok(Chart { svg, png })
+    let large = ImageBuffer::from_raw(width, height, pixels).ok_or_else(|| failed("the bitmap has another size"))?;
+    let small = DynamicImage::ImageRgb8(large).thumbnail_exact(SIZE.0, SIZE.1);
+    Ok(Chart { svg, png: encode_png(&small.into_rgb8())? })
 }
 
 type Drawn<B> = std::result::Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;

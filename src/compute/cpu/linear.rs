@@ -5,7 +5,6 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::tensor::Tensor;
-use tinderbox_kernels::Buffer;
 use tinderbox_kernels::linear::Layer;
 
 use super::tensors::{Primitive, contiguous, matrix, matrix_of, slice, track, tracked, vector};
@@ -49,11 +48,7 @@ impl Backward<Flex, 3> for Linear {
             grads.register::<Flex>(node.id, contiguous(layer.backward_weights(slice(&x), dy), [inputs, outputs]));
         }
         if let Some(node) = of_bias {
-            let mut sums = vec![0.0; outputs];
-            for row in dy.chunks_exact(outputs) {
-                sums.iter_mut().zip(row).for_each(|(sum, dy)| *sum += dy);
-            }
-            grads.register::<Flex>(node.id, contiguous(Buffer::of(&sums), [outputs]));
+            grads.register::<Flex>(node.id, contiguous(layer.backward_bias(dy), [outputs]));
         }
     }
 }

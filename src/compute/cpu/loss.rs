@@ -6,6 +6,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::tensor::{Int, Tensor};
 use tinderbox_kernels::Buffer;
+use tinderbox_kernels::softmax::{softmax, softmax_back};
 
 use super::tensors::{Primitive, contiguous, matrix, slice, track, tracked};
 use crate::compute::LossKind;
@@ -74,24 +75,6 @@ fn row(logits: &[f32], is_label: impl Fn(usize) -> bool, kind: LossKind, smoothi
             loss
         }
     }
-}
-
-/// Probabilities, and the logarithm of the sum of the logits' exponentials.
-fn softmax(logits: &[f32], probabilities: &mut [f32]) -> f32 {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for (p, logit) in probabilities.iter_mut().zip(logits) {
-        *p = (logit - largest).exp();
-        sum += *p;
-    }
-    probabilities.iter_mut().for_each(|p| *p /= sum);
-    largest + sum.ln()
-}
-
-/// A gradient with respect to probabilities becomes one with respect to logits.
-fn softmax_back(probabilities: &[f32], gradient: &mut [f32]) {
-    let mean: f32 = probabilities.iter().zip(&*gradient).map(|(p, g)| p * g).sum();
-    gradient.iter_mut().zip(probabilities).for_each(|(g, p)| *g = p * (*g - mean));
 }
 
 /// The gradient, which came along with the loss, times that of the loss.

@@ -54,6 +54,16 @@ impl Layer {
         });
         out
     }
+
+    /// The gradient `[outputs]` of the bias by that of the outputs.
+    pub fn backward_bias(self, gradient: &[f32]) -> Buffer {
+        let mut out = Buffer::of(&vec![0.0; self.outputs]);
+        let sums = out.values_mut();
+        for row in gradient.chunks_exact(self.outputs) {
+            sums.iter_mut().zip(row).for_each(|(sum, dy)| *sum += dy);
+        }
+        out
+    }
 }
 
 /// A matrix as panels, by how many columns and rows it has, and how far apart each are.
