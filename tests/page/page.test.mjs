@@ -12,7 +12,8 @@ const { change, state, watch } = await import(path.join(page, 'store.js'));
 const { guarded, latest, queue } = await import(path.join(page, 'actions.js'));
 const { partsOf, textOf } = await import(path.join(page, 'usage.js'));
 const { crc32, readZip, writeZip } = await import(path.join(page, 'zip.js'));
-const { bytesOf, unzipped } = await import(path.join(page, 'files.js'));
+const { sendFiles } = await import(path.join(page, 'dataset.js'));
+const { unzipped } = await import(path.join(page, 'files.js'));
 const { inTar } = await import(path.join(page, 'tar.js'));
 const { words } = await import(path.join(page, 'words.js'));
 const { fieldsOf, textAt } = await import(path.join(page, 'form.js'));
@@ -117,32 +118,85 @@ test('a zip file of others may be packed; one that is broken is refused', async 
   }
 });
 
-test('the files of an archive stream by, folders and odd files left out; one that is broken is refused', async () => {
+/** An archive of files of these contents, with these options of `tar`. */
+function packed(contents, pack, names = ['.']) {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'tar-'));
-  const contents = { 'a.bin': '', 'b.bin': 'b'.repeat(512), 'c.bin': 'c'.repeat(70_000) };
-  mkdirSync(path.join(folder, 'files/inner'), { recursive: true });
-  for (const [name, text] of Object.entries(contents)) writeFileSync(path.join(folder, 'files/inner', name), text);
-  execFileSync('tar', ['czf', 'some.tar.gz', 'files'], { cwd: folder });
-  const packed = readFileSync(path.join(folder, 'some.tar.gz'));
-  rmSync(folder, { recursive: true });
-  const read = async (pieces, wanted = () => true) => {
+  try {
+    for (const [name, text] of Object.entries(contents)) {
+      mkdirSync(path.join(folder, path.dirname(name)), { recursive: true });
+      writeFileSync(path.join(folder, name), text);
+    }
+    return new Blob([execFileSync('tar', [...pack, '-f', '-', ...names], { cwd: folder, maxBuffer: 1e8 })]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+test('the files of an archive stream by, folders and odd files left out; one that is broken is refused', async () => {
+  const deep = `${'deep/'.repeat(40)}d.bin`;
+  const contents = { 'inner/a.bin': '', 'inner/b.bin': 'b'.repeat(512), 'c.bin': 'c'.repeat(70_000), [deep]: 'd' };
+  const plainNames = Object.fromEntries(Object.entries(contents).map(([name, text]) => [path.basename(name), text]));
+  const read = async (blob, name = 'some.tar', wanted = () => true) => {
     const found = {};
-    for await (const { name, length, pieces: inside } of inTar(pieces, 'some.tar')) {
-      assert.equal(length, contents[name].length);
-      if (!wanted(name)) continue;
-      found[name] = '';
-      for await (const bytes of inside) found[name] += new TextDecoder().decode(bytes);
+    for await (const { name: inside, length, pieces } of inTar(unzipped({ name, blob }), 'some.tar')) {
+      assert.equal(length, plainNames[inside].length);
+      if (!wanted(inside)) continue;
+      found[inside] = '';
+      for await (const bytes of pieces) found[inside] += new TextDecoder().decode(bytes);
     }
     return found;
   };
-  const blob = new Blob([packed]);
-  assert.deepEqual(await read(unzipped({ name: 'some.tar.gz', blob })), contents);
-  assert.deepEqual(await read(unzipped({ name: 'some.tar.gz', blob }), (name) => name === 'c.bin'), { 'c.bin': contents['c.bin'] }, 'what nobody reads is passed over');
-  await assert.rejects(read(unzipped({ name: 'cut.tar.gz', blob: blob.slice(0, 100) })), /cut\.tar\.gz is no gzip file, or is cut short/);
-  const plain = await bytesOf(blob.stream().pipeThrough(new DecompressionStream('gzip')), 1e6, 'some.tar');
-  for (const changed of [plain.slice(0, -9000), plain.slice(0, 700), plain.slice(1), new Uint8Array(0), plain.map((byte, i) => (i === 130 ? 57 : byte))]) {
-    await assert.rejects(read(unzipped({ name: 'some.tar', blob: new Blob([changed]) })), /some\.tar cannot be read to its end as an archive/);
+  for (const format of ['gnu', 'pax', 'ustar']) {
+    assert.deepEqual(await read(packed(contents, ['-c', `--format=${format}`])), plainNames, format);
   }
+  const [plain, zipped] = [packed(contents, ['-c']), packed(contents, ['-cz'])];
+  assert.deepEqual(await read(zipped, 'some.tar.gz'), plainNames);
+  assert.deepEqual(Object.keys(await read(plain, 'some.tar', (name) => name === 'c.bin')), ['c.bin'], 'what nobody reads is passed over');
+  await assert.rejects(read(zipped.slice(0, 100), 'cut.tar.gz'), /cut\.tar\.gz is no gzip file, or is cut short/);
+  await assert.rejects(read(zipped.slice(0, zipped.size - 8), 'cut.tar.gz'), /cut\.tar\.gz is no gzip file, or is cut short/);
+
+  const bytes = new Uint8Array(await packed({ 'c.bin': plainNames['c.bin'] }, ['-c'], ['c.bin']).arrayBuffer());
+  const end = bytes.findLastIndex((byte) => byte !== 0) + 1;
+  const whole = bytes.slice(0, Math.ceil(end / 512) * 512);
+  assert.deepEqual(await read(new Blob([whole])), { 'c.bin': plainNames['c.bin'] }, 'without the empty blocks at its end');
+  const changed = (at, byte) => bytes.map((old, i) => (i === at ? byte : old));
+  for (const other of [whole.slice(0, -600), bytes.slice(0, 700), bytes.slice(1), new Uint8Array(0), changed(130, 57), changed(124, 45)]) {
+    await assert.rejects(read(new Blob([other])), /some\.tar cannot be read to its end as an archive/);
+  }
+});
+
+test('a device is given each file once, whatever the order, the packing and the doubles', async () => {
+  const size = 1 << 20; // of a portion
+  const [first, second] = ['1', '2'].map((byte) => byte.repeat(size + 5));
+  const contents = { 'data_batch_2.bin': second, 'data_batch_1.bin': first, 'test_batch.bin': 'ttt' };
+  const zip = (text) => new Response(new Blob([text]).stream().pipeThrough(new CompressionStream('gzip'))).blob();
+  const device = () => {
+    const given = { calls: [], files: {} };
+    const ask = async (call, args, transfer = []) => {
+      given.calls.push(call);
+      const [names, second, count] = structuredClone(args, { transfer });
+      if (call === 'begin_files') given.begun = names.map((name, i) => [name, second[i]]);
+      if (call !== 'add_bytes') return { identity: call };
+      given.files[names] = (given.files[names] ?? '') + new TextDecoder().decode(second.subarray(0, count));
+      return second;
+    };
+    return { given, ask };
+  };
+  const archive = packed({ ...contents, 'data_batch_7.bin': 'x', '._data_batch_1.bin': 'x', 'readme.html': 'x' }, ['-cz']);
+  const loose = Object.entries(contents).map(([name, text]) => ({ name, blob: new Blob([text]) }));
+  const doubled = [...loose, { name: 'test_batch.bin.gz', blob: await zip('ttt') }];
+  for (const files of [loose, doubled, [{ name: 'cifar.tar.gz', blob: archive }], [...loose, { name: 'cifar.tar.gz', blob: archive }]]) {
+    const { given, ask } = device();
+    assert.deepEqual(await sendFiles({ ask }, '', files), { identity: 'load_data' });
+    assert.deepEqual(given.files, contents);
+    assert.deepEqual(given.begun, [['data_batch_1.bin', size + 5], ['data_batch_2.bin', size + 5], ['test_batch.bin', 3]]);
+    assert.deepEqual(given.calls, ['begin_files', ...Array(5).fill('add_bytes'), 'load_data'], 'in whole portions');
+  }
+  const { ask } = device();
+  const nothing = [{ name: 'nothing.tar', blob: packed({ 'readme.html': 'x' }, ['-c']) }];
+  await assert.rejects(sendFiles({ ask }, '', nothing), /nothing\.tar holds none of CIFAR-10's files/);
+  const huge = ['a.bin', 'b.bin'].map((name) => ({ name, blob: { size: 300e6 } }));
+  await assert.rejects(sendFiles({ ask }, '', huge), /more than 400 MB together/);
 });
 
 test('fields are in the order of the form, and a value is as one types it', () => {

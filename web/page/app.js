@@ -1,6 +1,7 @@
 // The page: fills in the words, starts a device, and wires what concerns all parts. All computing is in worker.js.
 import { guarded, say } from './actions.js';
 import { redraw } from './charts.js';
+import { isData } from './dataset.js';
 import { start } from './device.js';
 import { $ } from './dom.js';
 import { droppedFiles } from './files.js';
@@ -9,7 +10,7 @@ import { ask } from './protocol.js';
 import { state, watch } from './store.js';
 import { takeImage } from './views/ask.js';
 import { onBench } from './views/bench.js';
-import { isData, loadData, offerSamples, showSoon, takeFiles } from './views/data.js';
+import { loadData, offerSamples, showSoon, takeFiles } from './views/data.js';
 import './views/inside.js';
 import './views/network.js';
 import { arePictures, loadPictures, takePictures } from './views/pictures.js';

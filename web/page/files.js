@@ -76,11 +76,15 @@ async function* inOnePlace(blob) {
     yield* piecesOf(blob.stream(), Infinity, '');
     return;
   }
-  for (let memory = new ArrayBuffer(1 << 20); ; ) {
-    const { done, value } = await reader.read(new Uint8Array(memory));
-    if (done) return;
-    yield value;
-    memory = value.buffer;
+  try {
+    for (let memory = new ArrayBuffer(1 << 20); ; ) {
+      const { done, value } = await reader.read(new Uint8Array(memory));
+      if (done) return;
+      yield value;
+      memory = value.buffer;
+    }
+  } finally {
+    reader.cancel().catch(() => {});
   }
 }
 

@@ -134,6 +134,8 @@ export const words = {
     expected: (/** @type {string} */ name) =>
       `${name}: expected an image, weights (.safetensors or .burnpack), the files of MNIST or CIFAR-10, ` +
       'or a zip of pictures with a folder for each class',
+    tooMuch: (/** @type {number} */ most) => `the files have more than ${most} MB together; at most that much is taken`,
+    noData: (/** @type {string} */ name) => `${name} holds none of CIFAR-10's files, which is all that is looked for`,
     starting: 'the page is still starting: try again in a moment',
   },
 

@@ -37,13 +37,16 @@ impl Files {
         Ok(Self::Mnist([a?, b?, c?, d?]))
     }
 
-    /// Takes the next bytes of a file; those of one that nobody knows are left out.
+    /// Takes the next bytes of a file; those of one that nobody asked for are left out.
     pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         match self {
             Self::Cifar(parts) if name.ends_with(".bin") => return parts.add(name, bytes),
             Self::Cifar(_) => {}
             Self::Mnist(files) => {
                 if let Some((_, file)) = files.iter_mut().find(|(known, _)| known == name) {
+                    if bytes.len() > file.capacity() - file.len() {
+                        return Err(Error::invalid(format!("{name}: more bytes than were announced")));
+                    }
                     file.extend_from_slice(bytes);
                 }
             }

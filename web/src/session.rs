@@ -154,6 +154,7 @@ impl Session {
     /// Begins another data set: of uncompressed files of these names and lengths in bytes, MNIST's four, or CIFAR-10's `.bin` files,
     /// those of the train set in the order of their images.
     pub fn begin_files(&self, names: Vec<String>, lengths: Vec<u32>) -> Result<(), JsError> {
+        self.inside.files.take(); // before there is room for others
         let files = names.into_iter().zip(lengths).map(|(name, length)| (name, length as usize)).collect();
         *self.inside.files.borrow_mut() = Some(Files::new(files).map_err(thrown)?);
         Ok(())
@@ -161,14 +162,16 @@ impl Session {
 
     /// Takes the next bytes of one of these files.
     pub fn add_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), JsError> {
-        let mut files = self.inside.files.borrow_mut();
-        files.as_mut().ok_or_else(|| no_files())?.add(name, bytes).map_err(thrown)
+        let mut files = self.inside.files.take().ok_or_else(no_files)?; // which are given up if this fails
+        files.add(name, bytes).map_err(thrown)?;
+        *self.inside.files.borrow_mut() = Some(files);
+        Ok(())
     }
 
     /// Takes the files, which have all [come](Self::add_bytes) by now, as the data set. What it is, as JSON. One that nobody knows
     /// is called `name`.
     pub fn load_data(&self, name: &str) -> Result<String, JsError> {
-        let files = self.inside.files.take().ok_or_else(|| no_files())?;
+        let files = self.inside.files.take().ok_or_else(no_files)?;
         self.take_data(name, files.parse().map_err(thrown)?)
     }
 

@@ -3,7 +3,8 @@
 //   cd benches/peers/web && npm install && node memory.mjs PROGRAM FOLDER
 //
 // PROGRAM is a tinderbox whose page is built; FOLDER is `cifar-10-batches-bin`, unpacked. Prints the most memory that the tab's
-// process has in each phase, in MB, and how much of it is its own: the rest is the browser's code, which all tabs share. (Linux)
+// process has in each phase, in MB, and how much of it is its own: the rest is the browser's code, which all tabs share.
+// On Linux, with no other Chromium open.
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -77,8 +77,14 @@ impl Parts {
     /// # Errors
     /// Invalid data, naming file and offset; also for bytes that nobody expects.
     pub fn add(&mut self, name: &str, mut bytes: &[u8]) -> Result<()> {
-        let part = self.files.iter_mut().find(|part| part.name == name && bytes.len() <= part.length - part.taken);
-        let part = part.ok_or_else(|| Error::invalid(format!("{name}: it has more bytes than it had a moment ago")))?;
+        let known = self.files.iter_mut().find(|part| part.name == name);
+        let part = known.ok_or_else(|| Error::invalid(format!("{name}: nobody expects this file")))?;
+        if bytes.len() > part.length - part.taken {
+            return Err(Error::invalid(format!(
+                "{name}: it has more than the {} bytes that it had before",
+                part.length
+            )));
+        }
         let images = if part.is_test { &mut self.test } else { &mut self.train };
         while !bytes.is_empty() {
             let (image, offset) = (part.first + part.taken / RECORD, part.taken % RECORD);

@@ -1,11 +1,11 @@
 // The data set: where it comes from, and its grid of sample images.
 import { guarded, say, wordsOf } from '../actions.js';
 import { keep, settings } from '../address.js';
+import { sendFiles } from '../dataset.js';
 import { $, button, element } from '../dom.js';
-import { AT_MOST, fetched, unzipped } from '../files.js';
+import { AT_MOST, fetched } from '../files.js';
 import { ask, client } from '../protocol.js';
 import { change, isActivity, state, watch } from '../store.js';
-import { inTar } from '../tar.js';
 import { words } from '../words.js';
 import { takeTestImage } from './ask.js';
 
@@ -18,6 +18,7 @@ const GREY = 0x8a8a8a,
 
 /** @typedef {import('../store.js').DataFile} DataFile */
 /** @typedef {import('../worker.js').DataInfo} DataInfo */
+/** @typedef {import('../protocol.js').Client} Client */
 
 const SAMPLE = [
   'train-images-idx3-ubyte.gz',
@@ -27,7 +28,7 @@ const SAMPLE = [
 ];
 
 /** A source of a data set: asks the device to load it, which a new device is asked again. */
-/** @typedef {{ name: string, load: () => Promise<DataInfo> }} Source */
+/** @typedef {{ name: string, load: (device: Client) => Promise<DataInfo> }} Source */
 
 /** Fetches a file of a folder of the site. @param {string} folder @returns {(name: string) => Promise<DataFile>} */
 const fileIn = (folder) => async (name) => ({ name, blob: await (await fetched(`${folder}/${name}`)).blob() });
@@ -37,12 +38,12 @@ let sampleFiles;
 /** @type {Source} */
 const sample = {
   name: '',
-  async load() {
+  async load(device) {
     sampleFiles ??= Promise.all(SAMPLE.map(fileIn('data'))).catch((error) => {
       sampleFiles = undefined; // to be tried again
       throw error;
     });
-    return loadFiles('', await sampleFiles);
+    return sendFiles(device, '', await sampleFiles);
   },
 };
 /** @type {Source} */
@@ -59,72 +60,22 @@ export async function offerSamples() {
   offer.hidden = false;
   offer.onclick = guarded(async () => {
     const files = await Promise.all(cifar.files.map(fileIn(`data/${cifar.name}`)));
-    await takeSource({ name: words.data.cifarSample, load: () => loadFiles(words.data.cifarSample, files) });
+    const name = words.data.cifarSample;
+    await takeSource({ name, load: (device) => sendFiles(device, name, files) });
   });
 }
 
-/** @param {{ name: string }} file */
-export const isData = (file) => /(-ubyte|\.bin|\.tar)(\.gz)?$/.test(file.name);
-
 /** Gives the device the data that were chosen, the sample where they are gone. */
 export async function loadData() {
+  const device = client();
   try {
     await take(source);
   } catch (error) {
     // files may be gone from the disk by now
-    if (source === sample) throw error;
+    if (source === sample || device !== client()) throw error;
     await take(sample);
     say(words.data.sampleIsBack(wordsOf(error)));
   }
-}
-
-/**
- * The files of data, those in archives too, each with its bytes as they come.
- * @param {DataFile[]} files
- * @returns {AsyncGenerator<import('../tar.js').Member, void, void>}
- */
-async function* members(files) {
-  for (const file of files) {
-    const [name, pieces] = [file.name.replace(/\.gz$/, ''), unzipped(file)];
-    if (!name.endsWith('.tar')) yield { name, length: await lengthOf(file), pieces };
-    else for await (const member of inTar(pieces, name)) if (isData(member)) yield member;
-  }
-}
-
-/** How many bytes a file has, unzipped. @param {DataFile} file */
-async function lengthOf(file) {
-  if (!file.name.endsWith('.gz')) return file.blob.size;
-  let length = 0;
-  for await (const piece of unzipped(file)) length += piece.length;
-  return length;
-}
-
-/** Bytes that go to the device at once. */
-const PORTION = 1 << 20;
-
-/**
- * Gives the device the files portion by portion, so that they are in memory once. They are gone through twice, since it
- * makes room for them first.
- * @param {string} name
- * @param {DataFile[]} files
- */
-async function loadFiles(name, files) {
-  /** @type {[string, number][]} */
-  const found = [];
-  for await (const { name, length } of members(files)) found.push([name, length]);
-  found.sort(([a], [b]) => (a < b ? -1 : 1)); // the order of the images does not depend on that of the files
-  await ask('begin_files', [found.map(([name]) => name), found.map(([, length]) => length)]);
-  let portion = new Uint8Array(PORTION); // one that goes to and fro: browsers are slow to collect others
-  for await (const { name, pieces } of members(files)) {
-    for await (const piece of pieces) {
-      for (let at = 0; at < piece.length; at += PORTION) {
-        const some = piece.subarray(at, at + PORTION);
-        portion.set(some);
-        portion = await ask('add_bytes', [name, portion, some.length], [portion.buffer]);
-      }
-    }
-  }
-  return ask('load_data', [name]);
 }
 
 /**
@@ -137,8 +88,9 @@ export async function takeFiles(files) {
   const name = colour ? words.data.ownCifar : words.data.own;
   await takeSource({
     name,
-    load: () =>
-      loadFiles(
+    load: (device) =>
+      sendFiles(
+        device,
         name,
         files.map((file) => ({ name: file.name, blob: file })),
       ),
@@ -169,8 +121,10 @@ export async function takeSource(other) {
 
 /** @param {Source} from */
 async function take(from) {
-  const about = await from.load();
-  const labels = await ask('test_labels');
+  const device = client();
+  if (!device) throw new Error(words.files.starting);
+  const about = await from.load(device); // which is the one to ask, even if another takes over meanwhile
+  const labels = await device.ask('test_labels');
   if (screen.of !== client()) await newScreen();
   const { drawnBy } = screen;
   const { identity, shape, classes, train_images: train, test_images: test } = about;

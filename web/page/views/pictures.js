@@ -335,7 +335,7 @@ export async function usePictures() {
   const classes = [...state.classes]
     .filter(({ pictures }) => pictures.length)
     .sort((a, b) => (a.name < b.name ? -1 : 1));
-  await takeSource({ name: words.pictures.own, load: () => load(classes) });
+  await takeSource({ name: words.pictures.own, load: (device) => load(device, classes) });
 }
 /** Leads to what is done with pictures of one's own. */
 function showDetails() {
@@ -361,8 +361,8 @@ $('save-pictures').onclick = guarded(async () => {
   download('pictures.zip', await writeZip(entries), 'application/zip');
 });
 
-/** @param {PictureClass[]} classes */
-async function load(classes) {
+/** @param {import('../protocol.js').Client} device @param {PictureClass[]} classes */
+async function load(device, classes) {
   const pictures = classes.flatMap(({ pictures }) => pictures.map(({ pixels }) => pixels));
   const all = new Uint8Array(pictures.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
@@ -371,7 +371,7 @@ async function load(classes) {
     at += pixels.length;
   }
   const labels = Uint16Array.from(classes.flatMap(({ pictures }, label) => pictures.map(() => label)));
-  return ask('load_pictures', [words.pictures.own, classes.map(({ name }) => name), all, labels]);
+  return device.ask('load_pictures', [words.pictures.own, classes.map(({ name }) => name), all, labels]);
 }
 
 /** When a class got another name. */

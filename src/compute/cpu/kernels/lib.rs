@@ -1,6 +1,6 @@
 //! The arithmetic of `tinderbox` on the CPU, on plain values in memory: convolutions, batch normalization with ReLU and max
 //! pooling or with GELU, GELU, max pooling, linear layers and softmax, forward and backward, and the steps of optimizers; each in
-//! as few passes over memory as it needs, on all cores.
+//! as few passes over memory as it needs, and all that takes long on all cores.
 //!
 //! Images are `[images, height, width, channels]`: with their channels last, a vector of the processor is of neighbouring
 //! channels, however small the images are. Instructions for vectors are chosen when the program runs, by the crate `pulp`;

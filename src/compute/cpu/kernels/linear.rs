@@ -13,6 +13,8 @@ const TASK: usize = 1 << 20;
 const COPIES: usize = 1 << 15;
 /// Rows that are worked on together: a multiple of what the registers hold.
 const BLOCK: usize = 48;
+/// Of so many panels it pays to bring together what all of them are multiplied with.
+const MANY: usize = 16;
 
 /// A linear layer of `n` vectors `[n, inputs]` to `[n, outputs]`, with weights `[inputs, outputs]`.
 #[derive(Debug, Clone, Copy)]
@@ -57,8 +59,9 @@ impl Layer {
 
     /// The gradient `[outputs]` of the bias by that of the outputs.
     pub fn backward_bias(self, gradient: &[f32]) -> Buffer {
-        let mut out = Buffer::of(&vec![0.0; self.outputs]);
+        let mut out = Buffer::new(self.outputs);
         let sums = out.values_mut();
+        sums.fill(0.0);
         for row in gradient.chunks_exact(self.outputs) {
             sums.iter_mut().zip(row).for_each(|(sum, dy)| *sum += dy);
         }
@@ -157,6 +160,9 @@ impl WithSimd for Transposed<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { n, outputs, sparse, x, dy, out } = self;
         let mut products = Buffer::new(BLOCK * dy.stride);
+        // Rows of `x` at some distances throw each other out of the cache, so where they are read often they are brought together.
+        let together = !sparse && outputs >= MANY * width::<S>();
+        let mut columns = Buffer::new(if together { n * BLOCK } else { 0 });
         let mut lists = Default::default();
         for (i, out) in out.chunks_mut(BLOCK * outputs).enumerate() {
             let (rows, a) = (out.len() / outputs, Rows { values: &x.values[i * BLOCK..], stride: x.stride });
@@ -178,6 +184,10 @@ impl WithSimd for Transposed<'_> {
                     }
                 }
             } else {
+                for (k, column) in columns.values_mut().chunks_exact_mut(BLOCK).enumerate() {
+                    column[..rows].copy_from_slice(&a.values[k * a.stride..][..rows]);
+                }
+                let a = if together { Rows { values: columns.values(), stride: BLOCK } } else { a };
                 for start in (0..outputs).step_by(width::<S>()) {
                     let b = Rows { values: &dy.values[start..], ..dy };
                     let c = RowsMut { values: &mut products.values_mut()[start..], stride: dy.stride, add: false };
@@ -202,7 +212,9 @@ mod tests {
 
     #[test]
     fn products_are_those_of_the_definition_with_many_zeros_and_with_few() {
-        for [n, inputs, outputs] in [[1, 20, 1], [37, 50, 10], [102, 784, 128], [64, 9, 300], [3, 2000, 33]] {
+        for [n, inputs, outputs] in
+            [[1, 20, 1], [37, 50, 10], [102, 784, 128], [64, 9, 300], [5, 60, 600], [3, 2000, 33]]
+        {
             for one_in in [1, 5] {
                 let layer = Layer { n, inputs, outputs };
                 let (x, weights) = (values(n * inputs, one_in), values(inputs * outputs, 1));
