@@ -83,7 +83,7 @@ impl Split {
             .map(|class| self.labels.iter().filter(|&&l| usize::from(l) == class).count())
             .map(|n| (((n as f64) * fraction) as usize).max(usize::from(n > 0)))
             .collect();
-        let images = left.iter().sum();
+        let images: usize = left.iter().sum();
         let (mut pixels, mut labels) = (Vec::with_capacity(images * self.shape.len()), Vec::with_capacity(images));
         for (image, &label) in self.pixels.chunks_exact(self.shape.len()).zip(&self.labels) {
             let left = &mut left[usize::from(label)];

@@ -96,7 +96,7 @@ export const words = {
     runState: 'state',
     runData: 'data',
     runNetwork: 'network',
-    runBest: 'best accuracy',
+    runAccuracy: 'accuracy',
     runLoss: 'last test loss',
     bench: 'Benchmark',
     benchStart: 'Measure this device',
@@ -153,7 +153,11 @@ export const words = {
   },
 
   ask: {
-    draw: 'Draw a digit.',
+    /** @param {string[]} classes */
+    draw: (classes) => {
+      if (classes.every((name) => /^\d$/.test(name))) return 'Draw a digit.';
+      return `Draw or open a picture${classes.length < 5 ? `: ${classes.join(', ')}` : ''}.`;
+    },
     open: 'Open a picture.',
     openFile: 'Open a picture',
     camera: 'Camera',

@@ -159,7 +159,7 @@ const askAgain = guardedQuietly(
     if (!about) return;
     const [asked, mine] = [question(), changes];
     if (!asked) {
-      $('answer').textContent = about.shape.channels === 1 ? words.ask.draw : words.ask.open;
+      $('answer').textContent = about.shape.channels === 1 ? words.ask.draw(about.classes) : words.ask.open;
       const openFile = button(words.ask.openFile, () => $('file').click());
       $('answers').replaceChildren(...(inColour ? [openFile] : []));
       $('answer').ariaBusy = 'false';

@@ -200,7 +200,8 @@ async function show() {
   captions.replaceChildren(
     ...shown.map((i) => {
       const [label, said] = [data.classes[data.labels[i]], classified && data.classes[classified.classes[i]]];
-      const caption = said === null || said === label ? label : `${label}→${said ?? '?'}`;
+      // It may break behind the arrow, where two long names do not fit.
+      const caption = said === null || said === label ? label : `${label}→\u200b${said ?? '?'}`;
       const asked = button(
         '',
         guarded(() => askAbout(i)),

@@ -193,7 +193,9 @@ async function save(run) {
 
 /** @param {Run} run */
 function row(run) {
-  const best = Math.max(...run.history.map(({ test_accuracy }) => test_accuracy));
+  // That of the weights which are kept, not of the best epoch: these are used.
+  const measured = run.state !== 'trains' && run.bytes ? run.about.accuracy : null;
+  const accuracy = measured ?? run.history.at(-1)?.test_accuracy;
   const overlay = element('input', {
     type: 'checkbox',
     checked: state.overlaid.some((other) => other === run),
@@ -224,7 +226,7 @@ function row(run) {
     words.runs.how(run),
     run.data,
     words.network.named(run.about.recipe.network),
-    run.history.length ? words.percent(best, 2) : '–',
+    accuracy === undefined ? '–' : words.percent(accuracy, 2),
     words.loss(run.history.at(-1)?.test_loss),
   ];
   const texts = cells.map((text) => element('td', text));
