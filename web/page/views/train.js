@@ -110,6 +110,10 @@ async function train(further) {
   try {
     const recipe = await chosenRecipe();
     if (state.activity === 'idle') await run(recipe, further); // else a GPU has taken over meanwhile
+  } catch (error) {
+    // A layer that does not fit says what would.
+    $('layers').querySelector('.refusal')?.scrollIntoView({ block: 'center' });
+    throw error;
   } finally {
     preparing = false;
   }
