@@ -5,19 +5,17 @@
 // Prints seconds of an epoch of 2,000 images and milliseconds of one answer, medians of three rounds: with convolutions as they are by
 // default, and as they are defined (`convolution = "exact"`). DIR has CIFAR-10. PROGRAM serves the page that is built in this checkout,
 // or those of several, which are measured in turns.
-import { spawn } from "node:child_process";
 import path from "node:path";
 import { chromium } from "playwright-core";
+import { median, serve } from "./page.mjs";
 
 const [program, ...checkouts] = process.argv.slice(2);
 if (!checkouts.length) checkouts.push(path.join(import.meta.dirname, "../../.."));
-const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
 
 /** The page of a checkout. */
 async function open(checkout) {
-  const server = spawn(program, ["serve", "--port", "0"], { cwd: checkout, stdio: ["ignore", "pipe", "inherit"] });
-  const url = await new Promise((found) => server.stdout.on("data", (data) => found(/http:\S+/.exec(data)[0])));
+  const { server, url } = await serve(program, checkout);
   const page = await browser.newPage();
   await page.goto(`${url}#device=cpu`);
   await page.waitForFunction(() => !document.getElementById("start").disabled);
@@ -37,7 +35,7 @@ const measure = (page, convolution) => page.evaluate(async (convolution) => {
     const { answers } = await ask("ask", [[3072], { rgba: new ArrayBuffer(4), width: 1, height: 1, seen }]);
     one.push(answers[0].milliseconds);
   }
-  return { seconds: 2000 / epoch.images_per_second, one: one.toSorted((a, b) => a - b)[3], loss: epoch.train_loss };
+  return { seconds: 2000 / epoch.images_per_second, one, loss: epoch.train_loss };
 }, convolution);
 
 const pages = [];
@@ -46,7 +44,7 @@ const rows = pages.flatMap(({ name, page }) => ["fast", "exact"].map((convolutio
 for (let round = 0; round < 3; round++) for (const row of rows) row.found.push(await measure(row.page, row.convolution));
 console.log("| checkout | convolutions | s/epoch | train loss | ms for one image |\n|---|---|--:|--:|--:|");
 for (const { name, convolution, found } of rows) {
-  const [seconds, one] = ["seconds", "one"].map((key) => median(found.map((each) => each[key])));
+  const [seconds, one] = [median(found.map(({ seconds }) => seconds)), median(found.map(({ one }) => median(one)))];
   console.log(`| ${name} | ${convolution} | ${seconds.toFixed(2)} | ${found[0].loss.toFixed(4)} | ${one.toFixed(1)} |`);
 }
 await browser.close();

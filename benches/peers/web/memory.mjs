@@ -5,19 +5,19 @@
 // PROGRAM is a tinderbox whose page is built; FOLDER is `cifar-10-batches-bin`, unpacked. Prints the most memory that the tab's
 // process has in each phase, in MB, and how much of it is its own: the rest is the browser's code, which all tabs share.
 // On Linux, with no other Chromium open.
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { chromium } from "playwright-core";
+import { serve } from "./page.mjs";
 
 const [program, folder] = process.argv.slice(2);
 const work = mkdtempSync(path.join(tmpdir(), "memory-"));
 const archive = path.join(work, "cifar-10-binary.tar.gz");
 execFileSync("tar", ["czf", archive, "-C", path.dirname(folder), path.basename(folder)]);
 const files = readdirSync(folder).filter((name) => name.endsWith(".bin")).map((name) => path.join(folder, name));
-const server = spawn(program, ["serve", "--port", "0"], { stdio: ["ignore", "pipe", "inherit"] });
-const url = await new Promise((found) => server.stdout.on("data", (data) => found(/http:\S+/.exec(data)[0])));
+const { server, url } = await serve(program);
 
 /** What the tab has at the moment, in MB, and the share that is its own: of the processes that draw pages it is the largest. */
 function memory() {

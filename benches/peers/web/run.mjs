@@ -5,11 +5,11 @@
 // PROGRAM is a tinderbox whose page is built. Prints seconds of an epoch of training, medians of ROUNDS (5) after one to warm up, and
 // milliseconds of one answer. `gpu` takes the adapter that the browser finds; CHROMIUM and CHROMIUM_ARGS say which browser.
 // The peers train with plain SGD and keep no running statistics, which is less work than the page does.
-import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import path from "node:path";
 import { chromium } from "playwright-core";
+import { median, serve } from "./page.mjs";
 
 const [program, rounds = "5", where = "cpu"] = process.argv.slice(2);
 const here = import.meta.dirname;
@@ -24,8 +24,7 @@ const host = createServer((request, response) => {
   response.end(readFileSync(file));
 });
 await new Promise((done) => host.listen(0, "127.0.0.1", done));
-const server = spawn(program, ["serve", "--port", "0"], { stdio: ["ignore", "pipe", "inherit"] });
-const url = await new Promise((found) => server.stdout.on("data", (data) => found(/http:\S+/.exec(data)[0])));
+const { server, url } = await serve(program);
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args });
 /** What takes so many seconds for an epoch is measured once, not in every round. */
 const SLOW = 20;
@@ -35,7 +34,6 @@ const inTime = (promise) => {
   const late = new Promise((_, failed) => setTimeout(() => failed(new Error(`no epoch in ${HOPELESS} s`)), HOPELESS * 1000).unref());
   return Promise.race([promise, late]);
 };
-const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
 /** The page with a network: one epoch of training, and one answer. */
 async function ours(network, batch) {

@@ -162,7 +162,7 @@ impl WithSimd for Transposed<'_> {
         let mut products = Buffer::new(BLOCK * dy.stride);
         // Rows of `x` at some distances throw each other out of the cache, so where they are read often they are brought together.
         let together = !sparse && outputs >= MANY * width::<S>();
-        let mut columns = Buffer::new(if together { n * BLOCK } else { 0 });
+        let mut columns = together.then(|| Buffer::new(n * BLOCK));
         let mut lists = Default::default();
         for (i, out) in out.chunks_mut(BLOCK * outputs).enumerate() {
             let (rows, a) = (out.len() / outputs, Rows { values: &x.values[i * BLOCK..], stride: x.stride });
@@ -184,10 +184,15 @@ impl WithSimd for Transposed<'_> {
                     }
                 }
             } else {
-                for (k, column) in columns.values_mut().chunks_exact_mut(BLOCK).enumerate() {
-                    column[..rows].copy_from_slice(&a.values[k * a.stride..][..rows]);
-                }
-                let a = if together { Rows { values: columns.values(), stride: BLOCK } } else { a };
+                let a = match &mut columns {
+                    Some(columns) => {
+                        for (k, column) in columns.values_mut().chunks_exact_mut(BLOCK).enumerate() {
+                            column[..rows].copy_from_slice(&a.values[k * a.stride..][..rows]);
+                        }
+                        Rows { values: columns.values(), stride: BLOCK }
+                    }
+                    None => a,
+                };
                 for start in (0..outputs).step_by(width::<S>()) {
                     let b = Rows { values: &dy.values[start..], ..dy };
                     let c = RowsMut { values: &mut products.values_mut()[start..], stride: dy.stride, add: false };
